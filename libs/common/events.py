@@ -1,0 +1,269 @@
+"""What do the services tell one another? Every shape that crosses a boundary, and nothing else.
+
+A class is a fact, named in the past tense; its topic and key stand in `topics.py`. A new optional field changes
+nothing for anybody; any other change is a new class on a new topic. Instants are RFC 3339 with an offset, money is
+a decimal with a currency beside it, ids are strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+HOPS_MAX = 3
+EMPTY = Raw(b"{}")
+
+IDENTIFIER_TYPES = ("customer_id", "account", "loyalty_card", "phone", "email", "device", "cookie")
+"""The types that ship, strongest first; `partner:<name>` stands between email and device."""
+
+CHANNELS_OF_CONTACT = ("email", "sms", "push", "webhook", "call")
+
+
+class Fact(Struct, frozen=True, omit_defaults=True):
+    """The root of all shapes: immutable, and defaults are not written."""
+
+
+class EventReceived(Fact, frozen=True):
+    """A channel event as its source sent it; `history` marks old data, which builds profiles and fires nothing."""
+
+    id: str
+    source: str
+    type: str
+    time: datetime
+    channel: str = ""
+    identifiers: dict[str, str] = {}
+    branch: str | None = None
+    data: Raw = EMPTY
+    history: bool = False
+
+
+class EventRejected(Fact, frozen=True):
+    """What could not be accepted, with the bytes as they came (base64) as far as they were read."""
+
+    source: str
+    id: str
+    type: str
+    reason: str
+    detail: str
+    pointer: str
+    body: bytes
+    rejected_at: datetime
+    write_key_id: str = ""
+
+
+class EventIdentified(Fact, frozen=True):
+    """An event and the customer record it belongs to.
+
+    `customer_id` is the record that the event is kept under and the key of everything that follows; `person_id` is
+    the person that the record belongs to; `linked` names all records of that person when there is more than one.
+    """
+
+    customer_id: str
+    person_id: str
+    event: Raw
+    received_ms: int
+    linked: list[str] = []
+    new: bool = False
+
+
+class CommandIssued(Fact, frozen=True):
+    """An order of the profile API: `kind` says what `body` holds; `if_version` must be the profile's version."""
+
+    command_id: str
+    customer_id: str
+    kind: str
+    body: Raw
+    actor: str
+    issued_at: datetime
+    if_version: int | None = None
+
+
+class Change(Fact, frozen=True):
+    """One profile field before and after; `was` is null where there was nothing."""
+
+    was: Any = None
+    now: Any = None
+
+
+class EventResolved(Fact, frozen=True):
+    """An event joined with its customer at that moment, and what it changed in the profile.
+
+    It is the history that backtests read, so there is no name, address, phone or email in it. `hops` counts how
+    many automatic effects stand between this event and an event from outside.
+    """
+
+    event_id: str
+    customer_id: str
+    person_id: str
+    type: str
+    source: str
+    time: datetime
+    received_ms: int
+    channel: str = ""
+    branch: str | None = None
+    data: Raw = EMPTY
+    profile: Raw = EMPTY
+    changed: dict[str, Change] = {}
+    linked: list[str] = []
+    hops: int = 0
+    history: bool = False
+
+
+class Consent(Fact, frozen=True):
+    granted: bool
+    at: datetime
+    source: str = ""
+
+
+class ProfileUpdated(Fact, frozen=True):
+    """What delivery needs to know of a customer: contact points, consents, zone, and what forbids contact.
+
+    `version` only grows; a consumer keeps the highest. `attributes` are the traits that templates may print.
+    """
+
+    customer_id: str
+    person_id: str
+    version: int
+    contacts: dict[str, str] = {}
+    consents: dict[str, Consent] = {}
+    zone: str | None = None
+    suppressed: list[str] = []
+    attributes: dict[str, Any] = {}
+    linked: list[str] = []
+    updated_at: datetime | UnsetType = UNSET
+
+
+class RuleTriggered(Fact, frozen=True):
+    """A rule found its moment. `sets` are profile fields that the rule writes; `profile` is as in the event."""
+
+    trigger_id: str
+    trigger: str
+    rule_id: str
+    rule_version: int
+    customer_id: str
+    person_id: str
+    occurred_at: datetime
+    event_id: str = ""
+    reason: str = ""
+    priority: int = 50
+    include: dict[str, Any] = {}
+    sets: dict[str, Any] = {}
+    profile: Raw = EMPTY
+    linked: list[str] = []
+    hops: int = 0
+    received_ms: int = 0
+
+
+class GateVerdict(Fact, frozen=True):
+    """One gate's answer: pass, deny, defer or hold out, with the values it looked at."""
+
+    gate: str
+    verdict: str
+    detail: str = ""
+    values: dict[str, Any] = {}
+
+
+class Decided(Fact, frozen=True):
+    """One trigger × campaign × step, decided, with the whole way through the gates.
+
+    `outcome` is contact, deferred, denied or holdout; `gate` is the one that decided.
+    """
+
+    decision_id: str
+    trigger_id: str
+    campaign_id: str
+    campaign_version: int
+    customer_id: str
+    person_id: str
+    outcome: str
+    gate: str
+    trace: list[GateVerdict]
+    decided_at: datetime
+    channel: str = ""
+    variant: str = ""
+    cost: str = "0"
+    event_id: str = ""
+    rule_id: str = ""
+
+
+class Conditions(Fact, frozen=True):
+    """What must still hold when the message is claimed for sending.
+
+    `consents` are the channels that must be granted; local time in `zone` must lie in [`from_minute`, `to_minute`)
+    of the day, minutes since midnight, unless both are absent.
+    """
+
+    valid_until: datetime
+    consents: list[str] = []
+    zone: str | None = None
+    from_minute: int | None = None
+    to_minute: int | None = None
+
+
+class ContactRequested(Fact, frozen=True):
+    """Campaign asks notify to say one thing to one customer by one channel."""
+
+    message_id: str
+    decision_id: str
+    campaign_id: str
+    customer_id: str
+    person_id: str
+    channel: str
+    template: str
+    class_: str = field(name="class")
+    conditions: Conditions
+    requested_at: datetime
+    trigger_id: str = ""
+    variant: str = ""
+    values: dict[str, Any] = {}
+    event_id: str = ""
+    received_ms: int = 0
+
+
+class ResponseReceived(Fact, frozen=True):
+    """A reaction to a message, as a channel event: `type` is message.delivered, message.clicked, task.done …"""
+
+    id: str
+    type: str
+    message_id: str
+    decision_id: str
+    campaign_id: str
+    customer_id: str
+    person_id: str
+    channel: str
+    time: datetime
+    data: dict[str, Any] = {}
+
+
+class MessageSettled(Fact, frozen=True):
+    """The last word on a message for whoever counts contacts: `contacted` says whether it used up the customer's cap.
+
+    `status` is accepted, rejected, unknown, dropped or expired.
+    """
+
+    message_id: str
+    decision_id: str
+    campaign_id: str
+    customer_id: str
+    channel: str
+    status: str
+    contacted: bool
+    settled_at: datetime
+    reason: str = ""
+
+
+class SwitchSet(Fact, frozen=True):
+    """A kill switch: `scope` is all, channel:<name> or campaign:<id>; `off` true means nothing is sent there."""
+
+    scope: str
+    version: int
+    off: bool
+    actor: str
+    set_at: datetime
+    note: str = ""
+
+
+Values = Mapping[str, Any]

@@ -1,0 +1,153 @@
+"""Which topics are there, who alone may write them, who reads them, and by which key?
+
+A topic is `<owner>.<fact>.v<N>`. All topics have the same number of partitions and one partitioner, so that unit i of
+any worker reads partition i of everything it consumes and a customer has one writer in each service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from libs.common import events
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """`producer` is the worker that writes it, or empty where many processes do (a door, an API).
+
+    `marks` says that the producer's progress marks travel in it, which makes it a source of its readers' clock.
+    `retention_days` is None for compacted topics, which keep the newest message of each key.
+    """
+
+    name: str
+    event: type[events.Fact]
+    key: Callable[[Any], str]
+    owner: str
+    consumers: tuple[str, ...]
+    producer: str = ""
+    marks: bool = False
+    retention_days: int | None = 14
+
+    @property
+    def compacted(self) -> bool:
+        return self.retention_days is None
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """librdkafka's `consistent` partitioner, so that foreign producers can agree with ours."""
+    return crc32(key) % partitions
+
+
+def _customer(event: Any) -> str:
+    return str(event.customer_id)
+
+
+def strongest_identifier(event: events.EventReceived) -> str:
+    """The key of an event whose customer is not known yet: its strongest identifier, or its own id."""
+    held = event.identifiers
+    for kind in events.IDENTIFIER_TYPES[:5]:
+        if kind in held:
+            return f"{kind}:{held[kind]}"
+    others = [*sorted(kind for kind in held if kind.startswith("partner:")), "device", "cookie"]
+    return next((f"{kind}:{held[kind]}" for kind in others if kind in held), event.id)
+
+
+EVENT_RECEIVED = Topic(
+    "ingest.event-received.v1", events.EventReceived, strongest_identifier, "ingest", ("profile.identify",)
+)
+EVENT_REJECTED = Topic("ingest.event-rejected.v1", events.EventRejected, lambda e: e.id, "ingest", ())
+EVENT_IDENTIFIED = Topic(
+    "profile.event-identified.v1",
+    events.EventIdentified,
+    _customer,
+    "profile",
+    ("profile.apply",),
+    producer="profile.identify",
+    marks=True,
+)
+COMMAND_ISSUED = Topic(
+    "profile.command-issued.v1", events.CommandIssued, _customer, "profile", ("profile.apply",)
+)
+EVENT_RESOLVED = Topic(
+    "profile.event-resolved.v1",
+    events.EventResolved,
+    _customer,
+    "profile",
+    ("rules.match",),
+    producer="profile.apply",
+    marks=True,
+    retention_days=400,
+)
+PROFILE_UPDATED = Topic(
+    "profile.updated.v1",
+    events.ProfileUpdated,
+    _customer,
+    "profile",
+    ("campaign.decide", "notify.plan"),
+    producer="profile.apply",
+    retention_days=None,
+)
+TRIGGERED = Topic(
+    "rules.triggered.v1",
+    events.RuleTriggered,
+    _customer,
+    "rules",
+    ("campaign.decide", "profile.apply"),
+    producer="rules.match",
+    marks=True,
+)
+CONTACT_REQUESTED = Topic(
+    "campaign.contact-requested.v1",
+    events.ContactRequested,
+    _customer,
+    "campaign",
+    ("notify.plan",),
+    producer="campaign.decide",
+    marks=True,
+)
+DECIDED = Topic(
+    "campaign.decided.v1", events.Decided, _customer, "campaign", (), producer="campaign.decide", retention_days=400
+)
+SWITCH_SET = Topic("campaign.switch-set.v1", events.SwitchSet, lambda e: e.scope, "campaign", (), retention_days=None)
+RESPONSE_RECEIVED = Topic(
+    "notify.response-received.v1",
+    events.ResponseReceived,
+    _customer,
+    "notify",
+    ("profile.apply",),
+    producer="notify.plan",
+)
+MESSAGE_SETTLED = Topic(
+    "notify.message-settled.v1",
+    events.MessageSettled,
+    _customer,
+    "notify",
+    ("campaign.decide",),
+    producer="notify.plan",
+)
+
+CATALOGUE = (
+    EVENT_RECEIVED,
+    EVENT_REJECTED,
+    EVENT_IDENTIFIED,
+    COMMAND_ISSUED,
+    EVENT_RESOLVED,
+    PROFILE_UPDATED,
+    TRIGGERED,
+    CONTACT_REQUESTED,
+    DECIDED,
+    SWITCH_SET,
+    RESPONSE_RECEIVED,
+    MESSAGE_SETTLED,
+)
+
+
+def dead_letters(owner: str) -> str:
+    """The topic that holds what the workers of a service could not handle, as it came, with the reason in headers."""
+    return f"{owner}.dead-letter.v1"
+
+
+DEAD_LETTER_DAYS = 90

@@ -1,0 +1,1 @@
+"""The rooms of Dangol; each is a process of its own."""
