@@ -1,0 +1,129 @@
+"""How does a service reach its PostgreSQL, and what does a failure of it mean?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from libs.common.errors import DangolError, Poison, StoreAway, Transient
+
+Row = Any
+"""An asyncpg record: columns by name or by index."""
+
+_LOCK_TIMEOUT_MS = 2000
+_COMMAND_TIMEOUT_SECONDS = 20.0
+_CONNECT_TIMEOUT_SECONDS = 5.0
+_POISONOUS_CLASSES = ("22", "23")
+"""SQLSTATE classes that the same input meets every time: data exceptions and broken constraints."""
+
+
+class Tx:
+    """An open transaction; store functions take it first. It commits when its block ends without an error."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def fetch(self, sql: str, *values: Any) -> Awaitable[list[Row]]:
+        return self.connection.fetch(sql, *values)  # type: ignore[no-any-return]
+
+    def fetchrow(self, sql: str, *values: Any) -> Awaitable[Row | None]:
+        return self.connection.fetchrow(sql, *values)  # type: ignore[no-any-return]
+
+    def fetchval(self, sql: str, *values: Any) -> Awaitable[Any]:
+        return self.connection.fetchval(sql, *values)  # type: ignore[no-any-return]
+
+    def execute(self, sql: str, *values: Any) -> Awaitable[str]:
+        return self.connection.execute(sql, *values)  # type: ignore[no-any-return]
+
+    def copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Awaitable[str]:
+        """Append rows by COPY: the cheapest way in for rows that cannot conflict."""
+        return self.connection.copy_records_to_table(  # type: ignore[no-any-return]
+            table, records=rows, columns=columns
+        )
+
+
+class Database:
+    """A bounded pool of connections to one service's database."""
+
+    def __init__(self, url: str, *, application: str, size: int = 8) -> None:
+        self._url = url
+        self._application = application
+        self._size = size
+        self._pool: Any = None
+
+    async def start(self) -> None:
+        """Opens the pool; StoreAway when the server cannot be reached."""
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=self._size,
+                timeout=_CONNECT_TIMEOUT_SECONDS,
+                command_timeout=_COMMAND_TIMEOUT_SECONDS,
+                # A frozen process must not keep a unit's row locked: the server ends its transaction.
+                server_settings={
+                    "application_name": self._application,
+                    "lock_timeout": str(_LOCK_TIMEOUT_MS),
+                    "idle_in_transaction_session_timeout": str(_LOCK_TIMEOUT_MS),
+                    "timezone": "UTC",
+                    "jit": "off",
+                },
+                # Nothing of ours outlives its transaction, so a released connection needs no cleaning round trip.
+                reset=_leave_as_is,
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StoreAway(f"cannot reach PostgreSQL: {error!r}") from error
+
+    async def stop(self) -> None:
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(3.0):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """One transaction. StoreAway from its end leaves open whether it was committed."""
+        async with self.connection() as connection, connection.transaction():
+            yield Tx(connection)
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection outside a transaction: each statement stands for itself."""
+        if self._pool is None:
+            raise StoreAway("the database pool is not open")
+        try:
+            async with self._pool.acquire(timeout=_CONNECT_TIMEOUT_SECONDS) as connection:
+                yield connection
+        except DangolError:
+            raise
+        except Exception as error:
+            meaning = translate(error)
+            if meaning is error:
+                raise
+            raise meaning from error
+
+
+async def _leave_as_is(connection: Any) -> None:
+    del connection
+
+
+def translate(error: Exception) -> Exception:
+    """What an exception around a database call means: Transient, Poison, or itself when it is not the database's."""
+    if isinstance(error, DangolError):
+        return error
+    if isinstance(error, asyncpg.PostgresError):
+        if (error.sqlstate or "")[:2] in _POISONOUS_CLASSES:
+            return Poison(f"PostgreSQL refuses a value: {type(error).__name__} ({error.sqlstate})")
+        return Transient(f"PostgreSQL: {type(error).__name__}: {error}")
+    if isinstance(error, (asyncpg.InterfaceError, OSError, TimeoutError)):
+        return StoreAway(f"PostgreSQL: {type(error).__name__}: {error}")
+    return error

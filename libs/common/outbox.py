@@ -1,0 +1,42 @@
+"""What has been committed and is not yet known to be published? One row holds what one transaction wrote.
+
+The rows are written with the state that caused them. Their owner publishes from memory, in the order of `seq`, and
+deletes them with its next commit; they are read only in doubt: after a lost answer or a change of owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from libs.common.db import Tx
+from libs.common.kafka import Record
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[tuple[str, int, bytes | None, bytes | None, list[tuple[str, bytes]]]])
+
+
+async def put(tx: Tx, worker: str, unit: int, seq: int, records: Sequence[Record]) -> None:
+    """`seq` is the number of the first record."""
+    await tx.execute(
+        "INSERT INTO outbox (worker, unit, seq, payload) VALUES ($1, $2, $3, $4)",
+        worker,
+        unit,
+        seq,
+        _encoder.encode(records),
+    )
+
+
+async def forget(tx: Tx, worker: str, unit: int, seq_max: int) -> None:
+    """Delete what is published: all rows whose first record is numbered up to `seq_max`."""
+    await tx.execute("DELETE FROM outbox WHERE worker = $1 AND unit = $2 AND seq <= $3", worker, unit, seq_max)
+
+
+async def load(connection: Any, worker: str, unit: int) -> list[Record]:
+    """Everything of the unit that may not have been published, oldest first."""
+    rows = await connection.fetch(
+        "SELECT payload FROM outbox WHERE worker = $1 AND unit = $2 ORDER BY seq", worker, unit
+    )
+    return [Record(*fields) for row in rows for fields in _decoder.decode(row["payload"])]

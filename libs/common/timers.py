@@ -1,0 +1,79 @@
+"""What has to happen later? A timer is a row of its unit; it fires in the unit's transaction and is gone with it.
+
+A gated timer waits for the unit's clock, which stands still while anything upstream lags, so that the absence of an
+event is never concluded from a backlog. A timer that is not gated waits for the wall clock alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from libs.common.db import Tx
+
+
+class Timer(NamedTuple):
+    """`key` is unique within a worker's unit: setting it again moves it. `payload` is the owner's own bytes."""
+
+    key: str
+    due: datetime
+    payload: bytes = b""
+    gated: bool = True
+
+
+async def put(tx: Tx, worker: str, unit: int, timers: Sequence[Timer]) -> None:
+    """Set timers; of several with one key the last counts."""
+    if not timers:
+        return
+    last = sorted({timer.key: timer for timer in timers}.values())
+    await tx.execute(
+        """
+        INSERT INTO timer (worker, unit, key, due, payload, gated)
+        SELECT $1, $2, * FROM unnest($3::text[], $4::timestamptz[], $5::bytea[], $6::boolean[])
+        ON CONFLICT (worker, unit, key)
+        DO UPDATE SET due = excluded.due, payload = excluded.payload, gated = excluded.gated
+        """,
+        worker,
+        unit,
+        [timer.key for timer in last],
+        [timer.due for timer in last],
+        [timer.payload for timer in last],
+        [timer.gated for timer in last],
+    )
+
+
+async def cancel(tx: Tx, worker: str, unit: int, keys: Sequence[str]) -> None:
+    if keys:
+        await tx.execute(
+            "DELETE FROM timer WHERE worker = $1 AND unit = $2 AND key = ANY($3)", worker, unit, list(keys)
+        )
+
+
+async def pop(tx: Tx, worker: str, unit: int, clock: datetime, now: datetime, count_max: int) -> list[Timer]:
+    """Take out what is due, in the order of due and key: gated timers by `clock`, others by `now`."""
+    rows = await tx.fetch(
+        """
+        WITH due AS (
+            (SELECT key FROM timer WHERE worker = $1 AND unit = $2 AND gated AND due <= $3 ORDER BY due, key LIMIT $5)
+            UNION ALL
+            (SELECT key FROM timer WHERE worker = $1 AND unit = $2 AND NOT gated AND due <= $4
+             ORDER BY due, key LIMIT $5)
+        )
+        DELETE FROM timer t USING due WHERE t.worker = $1 AND t.unit = $2 AND t.key = due.key
+        RETURNING t.key, t.due, t.payload, t.gated
+        """,
+        worker,
+        unit,
+        clock,
+        now,
+        count_max,
+    )
+    found = [Timer(row["key"], row["due"], bytes(row["payload"]), row["gated"]) for row in rows]
+    return sorted(found, key=lambda timer: (timer.due, timer.key))
+
+
+async def overdue(connection: Any, worker: str) -> tuple[int, datetime | None]:
+    """How many timers wait, and when the first of them is due."""
+    row = await connection.fetchrow("SELECT count(*), min(due) FROM timer WHERE worker = $1", worker)
+    return int(row[0]), row[1]
