@@ -1,0 +1,71 @@
+"""What do tests stand on? One real PostgreSQL and one real Kafka for the whole run, started when first asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from deploy.local.broker import KafkaBroker
+from deploy.local.ports import free_port
+from deploy.local.postgres import PostgresServer
+from libs.common import clock
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="dangol-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(scratch: Path) -> Iterator[str]:
+    """The address of a PostgreSQL server; DANGOL_TEST_DATABASE_URL names one that runs already."""
+    given = os.environ.get("DANGOL_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with PostgresServer(scratch / "postgres", free_port(), durable=False) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(scratch: Path) -> Iterator[str]:
+    """The address of a Kafka broker; DANGOL_TEST_KAFKA_BOOTSTRAP names one that runs already."""
+    given = os.environ.get("DANGOL_TEST_KAFKA_BOOTSTRAP")
+    if given:
+        yield given
+        return
+    with KafkaBroker(scratch / "kafka", free_port()) as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture
+def fresh_name() -> str:
+    """A short name that no other test has used: for a database, a topic prefix."""
+    return f"t{clock.new_id().hex[-12:]}"
+
+
+@pytest.fixture
+def topic_prefix(fresh_name: str) -> str:
+    return f"{fresh_name}."
+
+
+@pytest.fixture
+async def database_url(postgres_url: str, fresh_name: str) -> AsyncIterator[str]:
+    """The address of an empty database, dropped afterwards."""
+    server = await asyncpg.connect(postgres_url)
+    try:
+        await server.execute(f'CREATE DATABASE "{fresh_name}" STRATEGY FILE_COPY')
+        yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{fresh_name}"))
+        # A loop may still be closing its connections; the drop must not wait for them.
+        await asyncio.sleep(0)
+        await server.execute(f'DROP DATABASE "{fresh_name}" WITH (FORCE)')
+    finally:
+        await server.close()
