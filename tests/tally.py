@@ -1,7 +1,7 @@
 """A service that exists for tests alone: two workers that notice every message lost, doubled or out of order.
 
-`tally.split` reads numbers that grow by one for each key, `tally.count` reads what the first one made of them. Both keep
-the last number of each key and write down every number that is not the next. Run it as `python -m tests.tally`.
+`tally.split` reads numbers that grow by one for each key, `tally.count` reads what the first one made of them. Both
+keep the last number of each key and how many they met, and write down every number that is not the next. Run it as `python -m tests.tally`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from libs.common.crashpoints import CrashPoints
@@ -23,7 +24,7 @@ from libs.common.worker import Worker
 UNITS = 4
 
 TABLES = """
-CREATE TABLE tally (stage text, key text, unit int, last bigint, PRIMARY KEY (stage, key));
+CREATE TABLE tally (stage text, key text, unit int, last bigint, times bigint, PRIMARY KEY (stage, key));
 CREATE TABLE violation (stage text, key text, expected bigint, found bigint, at timestamptz DEFAULT clock_timestamp());
 """
 
@@ -40,7 +41,15 @@ class Split(Fact, frozen=True):
 
 
 GIVEN = Topic("tally.given.v1", Given, lambda e: e.key, "tally", ("tally.split",))
-SPLIT = Topic("tally.split.v1", Split, lambda e: e.key[::-1], "tally", ("tally.count",), producer="tally.split", marks=True)
+SPLIT = Topic(
+    "tally.split.v1",
+    Split,
+    lambda e: e.key[::-1],
+    "tally",
+    ("tally.count",),
+    producer="tally.split",
+    marks=True,
+)
 TOPICS = (GIVEN, SPLIT)
 
 
@@ -70,17 +79,25 @@ class Tally:
         for key, number in numbers:
             if number != tx.cache[key] + 1:
                 await tx.execute(
-                    "INSERT INTO violation VALUES ($1, $2, $3, $4)", self._stage, key, tx.cache[key] + 1, number
+                    "INSERT INTO violation VALUES ($1, $2, $3, $4)",
+                    self._stage,
+                    key,
+                    tx.cache[key] + 1,
+                    number,
                 )
             tx.cache[key] = number
-        touched = sorted({key for key, _ in numbers})
+        times = Counter(key for key, _ in numbers)
+        touched = sorted(times)
+        # The count is added to what is there: whoever works on a state that is not his any more is found out.
         await tx.execute(
-            "INSERT INTO tally SELECT $1, key, $2, last FROM unnest($3::text[], $4::bigint[]) AS n (key, last)"
-            " ON CONFLICT (stage, key) DO UPDATE SET last = excluded.last",
+            "INSERT INTO tally SELECT $1, key, $2, last, n FROM unnest($3::text[], $4::bigint[], $5::bigint[])"
+            " AS given (key, last, n)"
+            " ON CONFLICT (stage, key) DO UPDATE SET last = excluded.last, times = tally.times + excluded.times",
             self._stage,
             tx.unit,
             touched,
             [tx.cache[key] for key in touched],
+            [times[key] for key in touched],
         )
 
 

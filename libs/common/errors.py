@@ -1,22 +1,22 @@
 """What can go wrong, and what does each kind of trouble mean for the caller?
 
-    DangolError
-    ├── Transient            try the same thing again; nothing is wrong with the input
-    │   ├── BrokerAway         Kafka did not acknowledge in time
-    │   ├── StoreAway          PostgreSQL did not answer, or asked to try again
-    │   └── NotCaughtUp        an effect that was waited for is not visible yet
-    ├── Fenced               somebody else owns this unit now; drop what is cached and let go
-    ├── Poison               this message can never be handled; bury it with its reason
-    │   ├── Undecodable        the bytes are not the shape that the topic promises
-    │   └── TooManyHops        an effect of an effect of an effect …; the circle is cut here
-    ├── Misconfigured        refuse to start; a person has to change something
-    └── Refused              the caller's fault; `status` says how HTTP names it
-        ├── Invalid            422, with a pointer to each fault
-        ├── NotFound           404
-        ├── Conflict           409
-        ├── Stale              412, the document has changed since it was read
-        ├── Unauthenticated    401
-        └── Forbidden          403
+DangolError
+├── Transient            try the same thing again; nothing is wrong with the input
+│   ├── BrokerAway         Kafka did not acknowledge in time
+│   ├── StoreAway          PostgreSQL did not answer, or asked to try again
+│   └── NotCaughtUp        an effect that was waited for is not visible yet
+├── Fenced               somebody else owns this unit now; drop what is cached and let go
+├── Poison               this message can never be handled; bury it with its reason
+│   ├── Undecodable        the bytes are not the shape that the topic promises
+│   └── TooManyHops        an effect of an effect of an effect …; the circle is cut here
+├── Misconfigured        refuse to start; a person has to change something
+└── Refused              the caller's fault; `status` says how HTTP names it
+    ├── Invalid            422, with a pointer to each fault
+    ├── NotFound           404
+    ├── Conflict           409
+    ├── Stale              412, the document has changed since it was read
+    ├── Unauthenticated    401
+    └── Forbidden          403
 """
 
 from __future__ import annotations

@@ -59,14 +59,16 @@ class EventIdentified(Fact, frozen=True):
 
     `customer_id` is the record that the event is kept under and the key of everything that follows; `person_id` is
     the person that the record belongs to; `linked` names all records of that person when there is more than one.
+    `identifiers` are normalised, and `channel` is known even where the event left it to its write key.
     """
 
     customer_id: str
     person_id: str
     event: Raw
     received_ms: int
+    channel: str = ""
+    identifiers: dict[str, str] = {}
     linked: list[str] = []
-    new: bool = False
 
 
 class CommandIssued(Fact, frozen=True):

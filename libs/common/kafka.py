@@ -65,7 +65,12 @@ class Publisher:
     """
 
     def __init__(
-        self, bootstrap: str, *, prefix: str = "", timeout_seconds: float = 10.0, queue_bytes_max: int = 64 << 20
+        self,
+        bootstrap: str,
+        *,
+        prefix: str = "",
+        timeout_seconds: float = 10.0,
+        queue_bytes_max: int = 64 << 20,
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
@@ -322,7 +327,10 @@ class Announcer:
 
     async def _connect(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, group_id=self._group, enable_auto_commit=False, auto_offset_reset="none"
+            bootstrap_servers=self._bootstrap,
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
         )
         self._consumer = consumer
         await consumer.start()

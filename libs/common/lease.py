@@ -53,9 +53,7 @@ def plan(me: str, holdings: Sequence[Holding], mine: Mapping[int, int], alive: i
     """
     share = -(-len(holdings) // max(1, alive))
     by_unit = {holding.unit: holding for holding in holdings}
-    lost = frozenset(
-        unit for unit, epoch in mine.items() if (by_unit[unit].owner, by_unit[unit].epoch) != (me, epoch)
-    )
+    lost = frozenset(unit for unit, epoch in mine.items() if (by_unit[unit].owner, by_unit[unit].epoch) != (me, epoch))
     kept = sorted(set(mine) - lost)
     release = frozenset(kept[share:])
     free = [holding.unit for holding in holdings if not holding.valid and holding.unit not in kept]
@@ -148,7 +146,9 @@ async def leave(connection: Any, worker: str, me: str) -> None:
 async def read(connection: Any, worker: str, me: str, unit: int, epoch: int) -> Lease:
     """The row as it stands, after doubt. Fenced when it is not ours any more."""
     row = await connection.fetchrow(
-        "SELECT owner, epoch, revision, progress FROM worker_unit WHERE worker = $1 AND unit = $2", worker, unit
+        "SELECT owner, epoch, revision, progress FROM worker_unit WHERE worker = $1 AND unit = $2",
+        worker,
+        unit,
     )
     if row is None or row["owner"] != me or row["epoch"] != epoch:
         raise Fenced(f"{worker}/{unit} has another owner")

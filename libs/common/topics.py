@@ -68,9 +68,7 @@ EVENT_IDENTIFIED = Topic(
     producer="profile.identify",
     marks=True,
 )
-COMMAND_ISSUED = Topic(
-    "profile.command-issued.v1", events.CommandIssued, _customer, "profile", ("profile.apply",)
-)
+COMMAND_ISSUED = Topic("profile.command-issued.v1", events.CommandIssued, _customer, "profile", ("profile.apply",))
 EVENT_RESOLVED = Topic(
     "profile.event-resolved.v1",
     events.EventResolved,
@@ -109,7 +107,13 @@ CONTACT_REQUESTED = Topic(
     marks=True,
 )
 DECIDED = Topic(
-    "campaign.decided.v1", events.Decided, _customer, "campaign", (), producer="campaign.decide", retention_days=400
+    "campaign.decided.v1",
+    events.Decided,
+    _customer,
+    "campaign",
+    (),
+    producer="campaign.decide",
+    retention_days=400,
 )
 SWITCH_SET = Topic("campaign.switch-set.v1", events.SwitchSet, lambda e: e.scope, "campaign", (), retention_days=None)
 RESPONSE_RECEIVED = Topic(

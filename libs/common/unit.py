@@ -1,6 +1,6 @@
 """How does one unit read, decide, remember and tell? The batch protocol, for the process that holds the unit's lease.
 
-    batch     one transaction: the lease row is locked and is mine · repeats dropped · load, step, save · outbox · progress
+    batch     one transaction: the lease row is locked and mine · repeats dropped · load, step, save · outbox · progress
     publish   from memory, in order, one batch in flight; the unit stands still until it succeeds
     doubt     any failure: read the row again, publish what the outbox holds, go on from there
 
@@ -43,6 +43,7 @@ class Message(msgspec.Struct, Generic[E], gc=False):
     event: E
     value: bytes
     append_ms: int
+    headers: dict[str, bytes] = {}
     attempts: int = 1
 
 
@@ -270,7 +271,7 @@ class UnitRunner:
                     continue
                 read_as, attempts = self._addressed(topic, about)
                 if read_as is not None:
-                    message = self._decode(read_as, record, attempts)
+                    message = self._decode(read_as, record, about, attempts)
                     batch.messages.setdefault(read_as, []).append(message)
             except (ValueError, Poison) as error:
                 batch.dead.append((topic, record, str(error)))
@@ -286,14 +287,14 @@ class UnitRunner:
             return None, 1
         return about["topic"].decode(), int(about["attempts"]) + 1
 
-    def _decode(self, topic: str, record: Received, attempts: int) -> Message[Any]:
+    def _decode(self, topic: str, record: Received, about: dict[str, bytes], attempts: int) -> Message[Any]:
         if record.value is None:
             raise Undecodable("the message has no value")
         decoder = self._decoders.get(topic)
         if decoder is None:
             raise Undecodable(f"nothing here reads {topic}")
         try:
-            return Message(decoder.decode(record.value), record.value, record.timestamp, attempts)
+            return Message(decoder.decode(record.value), record.value, record.timestamp, about, attempts)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Undecodable(f"not a {topic} message: {error}") from error
 
@@ -313,7 +314,9 @@ class UnitRunner:
     # --- committing and publishing -----------------------------------------------------------------------------
 
     async def _commit(
-        self, work: Callable[[UnitTx], Awaitable[Sequence[Fact]]], dead: Sequence[tuple[str, Received, str]] = ()
+        self,
+        work: Callable[[UnitTx], Awaitable[Sequence[Fact]]],
+        dead: Sequence[tuple[str, Received, str]] = (),
     ) -> None:
         if dead:
             await self._pace_burials(len(dead))

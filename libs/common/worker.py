@@ -43,7 +43,10 @@ class Worker:
         await self._let_go(list(self._runners))
         await self._announcer.stop()
         with contextlib.suppress(DangolError, TimeoutError):
-            async with asyncio.timeout(_RENEW_TIMEOUT_SECONDS), self._floor.database.connection() as connection:
+            async with (
+                asyncio.timeout(_RENEW_TIMEOUT_SECONDS),
+                self._floor.database.connection() as connection,
+            ):
                 await lease.leave(connection, self.spec.name, self._floor.instance)
 
     async def failed(self) -> None:
@@ -69,11 +72,7 @@ class Worker:
 
     def lag(self) -> dict[tuple[str, int], int]:
         """Unread messages by topic and unit, of the units that run here."""
-        return {
-            (topic, unit): count
-            for unit, runner in self._runners.items()
-            for topic, count in runner.lag().items()
-        }
+        return {(topic, unit): count for unit, runner in self._runners.items() for topic, count in runner.lag().items()}
 
     def clocks_ms(self) -> dict[int, int]:
         return {unit: runner.progress.clock_ms for unit, runner in self._runners.items()}

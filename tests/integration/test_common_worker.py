@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from libs.common import clock, lease, worker_tables
@@ -21,9 +22,7 @@ from libs.common.topics import dead_letters, partition_of
 from libs.common.unit import Floor, Input, Message, UnitTx, WorkerSpec
 from libs.common.worker import Worker
 from tests import tally
-from tests.tally import GIVEN, SPLIT, UNITS, Given, Split, Tally
-
-import msgspec
+from tests.tally import GIVEN, SPLIT, UNITS, Given, Split
 
 
 @dataclass
@@ -61,9 +60,7 @@ class Place:
         """Every message of a topic that carries an origin, marks left out."""
         found: list[Any] = []
         for unit in range(UNITS):
-            reader = UnitReader(
-                self.floor.bootstrap, unit, [topic], aside=GIVEN.name, prefix=self.prefix
-            )
+            reader = UnitReader(self.floor.bootstrap, unit, [topic], aside=GIVEN.name, prefix=self.prefix)
             await reader.start({})
             while fetched := await reader.fetch(1000, 0.3):
                 found += fetched[topic]

@@ -121,6 +121,7 @@ class Fleet:
             violations = await connection.fetch("SELECT * FROM violation")
             assert [tuple(row) for row in violations] == []
             assert reached == {"split": self.given, "count": self.given}
+            assert await connection.fetch("SELECT * FROM tally WHERE times <> last") == []
         finally:
             await connection.close()
         assert await self._published() == self.given
@@ -141,9 +142,7 @@ class Fleet:
 
 
 @pytest.fixture
-async def fleet(
-    postgres: PostgresServer, broker: KafkaBroker, fresh_name: str, tmp_path: Path
-) -> AsyncIterator[Fleet]:
+async def fleet(postgres: PostgresServer, broker: KafkaBroker, fresh_name: str, tmp_path: Path) -> AsyncIterator[Fleet]:
     server = await asyncpg.connect(postgres.url)
     await server.execute(f'CREATE DATABASE "{fresh_name}"')
     await server.close()

@@ -1,0 +1,26 @@
+"""Which knobs does the profile service have?"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from libs.common.settings import CommonSettings, Port
+
+
+class ProfileSettings(CommonSettings):
+    port: Port = Field(8002, validation_alias="DANGOL_PROFILE_PORT")
+    region: str = Field(
+        "KR",
+        pattern="^[A-Z]{2}$",
+        validation_alias="DANGOL_REGION",
+        description="use a country's two letters: telephone numbers without a country code belong there",
+    )
+    live_age_days: int = Field(
+        35,
+        ge=1,
+        le=366,
+        validation_alias="DANGOL_LIVE_AGE_DAYS",
+        description="use days: how long ids of live events are remembered, and how old such an event may be",
+    )
+    database_connections: int = Field(12, ge=2, le=100, validation_alias="DANGOL_PROFILE_DATABASE_CONNECTIONS")
+    batch_max: int = Field(500, ge=1, le=5000, validation_alias="DANGOL_PROFILE_BATCH_MAX")
