@@ -1,0 +1,162 @@
+"""Which version of a document is asked for, and which documents counted at a snapshot?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from libs.common.documents.shapes import (
+    ActiveDocument,
+    Connection,
+    DocumentChange,
+    DocumentVersion,
+    ListedDocument,
+    Status,
+)
+from libs.common.errors import NotFound
+
+COLUMNS = "kind, id, version, status, ramp_percent, body, author, note, created_at"
+
+Which = int | Literal["latest", "active", "live"]
+"""A version number, the newest one, the active one, or the one that is active or paused."""
+
+_CHOICE = {
+    "latest": "TRUE ORDER BY version DESC LIMIT 1",
+    "active": "status = 'active'",
+    "live": "status IN ('active', 'paused')",
+}
+
+
+async def get(connection: Connection, kind: str, id: str, which: Which = "latest") -> DocumentVersion:
+    """Raises NotFound, saying which version is missing."""
+    wanted = f"SELECT {COLUMNS} FROM document WHERE kind = $1 AND id = $2 AND "
+    if isinstance(which, int):
+        # A number from an address may be larger than any version can be.
+        row = await connection.fetchrow(wanted + "version = $3", kind, id, min(which, 2**31 - 1))
+    else:
+        row = await connection.fetchrow(wanted + _CHOICE[which], kind, id)
+    if row is None:
+        named = f"version {which}" if isinstance(which, int) else f"{which} version"
+        raise NotFound(
+            f"There is no {kind} {id!r}." if which == "latest" else f"{kind} {id!r} has no {named}."
+        )
+    return version_of(row)
+
+
+async def page(
+    connection: Connection, kind: str, *, after: str = "", limit: int = 100, status: Status | None = None
+) -> list[ListedDocument]:
+    """One entry per document in the order of ids, beginning behind `after`.
+
+    `status` is that of the active or paused version, or else of the latest.
+    """
+    rows = await connection.fetch(
+        f"""
+        SELECT latest.*, live.version AS live_version, live.status AS live_status
+        FROM (
+            SELECT DISTINCT ON (id) {COLUMNS} FROM document
+            WHERE kind = $1 AND id > $2 ORDER BY id, version DESC
+        ) latest
+        LEFT JOIN document live
+            ON live.kind = latest.kind AND live.id = latest.id AND live.status IN ('active', 'paused')
+        WHERE $4::text IS NULL OR coalesce(live.status, latest.status) = $4
+        ORDER BY latest.id LIMIT $3
+        """,
+        kind,
+        after,
+        limit,
+        status,
+    )
+    return [ListedDocument(version_of(row), row["live_version"], row["live_status"]) for row in rows]
+
+
+async def versions(
+    connection: Connection, kind: str, id: str, *, before: int = 2**31 - 1, limit: int = 100
+) -> list[DocumentVersion]:
+    """Newest first, beginning below `before`."""
+    rows = await connection.fetch(
+        f"""
+        SELECT {COLUMNS} FROM document WHERE kind = $1 AND id = $2 AND version < $3
+        ORDER BY version DESC LIMIT $4
+        """,
+        kind,
+        id,
+        before,
+        limit,
+    )
+    return [version_of(row) for row in rows]
+
+
+async def changes(
+    connection: Connection, kind: str, *, id: str | None = None, before: int = 2**63 - 1, limit: int = 100
+) -> list[DocumentChange]:
+    """Who switched what and why, newest first, beginning below the snapshot number `before`."""
+    rows = await connection.fetch(
+        """
+        SELECT kind, number, id, version, status, ramp_percent, was_version, was_status, author, note, at
+        FROM document_change WHERE kind = $1 AND ($2::text IS NULL OR id = $2) AND number < $3
+        ORDER BY number DESC LIMIT $4
+        """,
+        kind,
+        id,
+        before,
+        limit,
+    )
+    return [DocumentChange(**dict(row)) for row in rows]
+
+
+async def snapshot_number(connection: Connection, kind: str) -> int:
+    """0 before anything of the kind was ever activated."""
+    return int(await connection.fetchval("SELECT number FROM document_snapshot WHERE kind = $1", kind) or 0)
+
+
+async def load_snapshot(
+    connection: Connection, kind: str, *, at: int | None = None, with_paused: bool = False
+) -> tuple[int, list[ActiveDocument]]:
+    """What counts now, or what counted at the snapshot `at`; in the order of ids.
+
+    The number and the documents come from one statement: they belong together, whatever is switched now.
+    """
+    statuses = ["active", "paused"] if with_paused else ["active"]
+    rows = await connection.fetch(
+        """
+        WITH upto AS (
+            SELECT least(number, coalesce($2::bigint, number)) AS number
+            FROM document_snapshot WHERE kind = $1
+        ), state AS (
+            SELECT DISTINCT ON (change.id) change.id, change.version, change.status, change.ramp_percent
+            FROM document_change change, upto
+            WHERE change.kind = $1 AND change.number <= upto.number ORDER BY change.id, change.number DESC
+        )
+        SELECT upto.number, state.*, document.body
+        FROM upto
+        LEFT JOIN state ON state.status = ANY ($3::text[])
+        LEFT JOIN document
+            ON document.kind = $1 AND document.id = state.id AND document.version = state.version
+        ORDER BY state.id
+        """,
+        kind,
+        at,
+        statuses,
+    )
+    if not rows:
+        return 0, []
+    return int(rows[0]["number"]), [_active(row) for row in rows if row["id"] is not None]
+
+
+def version_of(row: Mapping[str, Any]) -> DocumentVersion:
+    return DocumentVersion(
+        kind=row["kind"],
+        id=row["id"],
+        version=row["version"],
+        status=row["status"],
+        ramp_percent=row["ramp_percent"],
+        body=row["body"].encode(),
+        author=row["author"],
+        note=row["note"],
+        created_at=row["created_at"],
+    )
+
+
+def _active(row: Mapping[str, Any]) -> ActiveDocument:
+    return ActiveDocument(row["id"], row["version"], row["status"], row["ramp_percent"], row["body"].encode())

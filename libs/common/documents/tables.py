@@ -1,0 +1,40 @@
+"""Where do versioned documents live? Executed by the first migration of a service that keeps some."""
+
+# `body` is json and not jsonb: the author gets back what they wrote, in their order and with their digits.
+SQL = """
+CREATE TABLE document (
+    kind         text        NOT NULL,
+    id           text        NOT NULL,
+    version      integer     NOT NULL CHECK (version >= 1),
+    status       text        NOT NULL CHECK (status IN ('draft', 'active', 'paused', 'retired')),
+    ramp_percent smallint    NOT NULL DEFAULT 100 CHECK (ramp_percent BETWEEN 0 AND 100),
+    body         json        NOT NULL,
+    author       text        NOT NULL,
+    note         text        NOT NULL,
+    created_at   timestamptz NOT NULL,
+    PRIMARY KEY (kind, id, version)
+);
+CREATE UNIQUE INDEX document_live ON document (kind, id) WHERE status IN ('active', 'paused');
+
+CREATE TABLE document_snapshot (
+    kind   text   PRIMARY KEY,
+    number bigint NOT NULL
+);
+
+CREATE TABLE document_change (
+    kind         text        NOT NULL,
+    number       bigint      NOT NULL,
+    id           text        NOT NULL,
+    version      integer     NOT NULL,
+    status       text        NOT NULL,
+    ramp_percent smallint    NOT NULL,
+    was_version  integer,
+    was_status   text,
+    author       text        NOT NULL,
+    note         text        NOT NULL,
+    at           timestamptz NOT NULL,
+    PRIMARY KEY (kind, number),
+    FOREIGN KEY (kind, id, version) REFERENCES document
+);
+CREATE INDEX document_change_of_one ON document_change (kind, id, number);
+"""
