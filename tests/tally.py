@@ -1,7 +1,8 @@
 """A service that exists for tests alone: two workers that notice every message lost, doubled or out of order.
 
 `tally.split` reads numbers that grow by one for each key, `tally.count` reads what the first one made of them. Both
-keep the last number of each key and how many they met, and write down every number that is not the next. Run it as `python -m tests.tally`.
+keep the last number of each key and how many they met, and write down every number that is not the next. Run it as
+`python -m tests.tally`.
 """
 
 from __future__ import annotations

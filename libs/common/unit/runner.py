@@ -13,124 +13,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 
 from libs.common import clock, lease, logs, outbox, progress, timers
-from libs.common.crashpoints import CrashPoints
-from libs.common.db import Database, Tx
-from libs.common.errors import BrokerAway, DangolError, Fenced, Misconfigured, Poison, Transient, Undecodable
+from libs.common.errors import BrokerAway, DangolError, Fenced, Misconfigured, Poison, Transient
 from libs.common.events import Fact
-from libs.common.kafka import MESSAGE_BYTES_MAX, Publisher, Received, Record, UnitReader
-from libs.common.topics import Topic, dead_letters, partition_of
-
-E = TypeVar("E", bound=Fact)
+from libs.common.kafka import MESSAGE_BYTES_MAX, Received, Record, UnitReader
+from libs.common.topics import partition_of
+from libs.common.unit.burial import BURIED_PER_MINUTE_MAX, Pace, dead_letter
+from libs.common.unit.reading import Batch, Reading, Records
+from libs.common.unit.shapes import Floor, UnitTx, WorkerSpec
 
 TICK_SECONDS = 1.0
 TIMERS_PER_TICK_MAX = 500
 BACKOFF_SECONDS_MAX = 5.0
-BURIED_PER_MINUTE_MAX = 200
-
-
-class Message(msgspec.Struct, Generic[E], gc=False):
-    """A decoded message with what the log says of it: `value` as it came, when it was appended, how often tried."""
-
-    event: E
-    value: bytes
-    append_ms: int
-    headers: dict[str, bytes] = {}
-    attempts: int = 1
-
-
-class UnitTx(Tx):
-    """The transaction of one unit's batch.
-
-    `cache` lives as long as the unit is ours and is emptied after any failure, so what it holds of the unit's own rows
-    is true. `clock` is the unit's clock (1970 while unknown); `now` the wall clock at the start of the batch.
-    `snapshot` is the number of the documents in force, committed with the position.
-    """
-
-    __slots__ = ("cache", "clock", "now", "snapshot", "unit", "worker")
-
-    def __init__(self, connection: Any, runner: UnitRunner) -> None:
-        super().__init__(connection)
-        self.worker = runner.spec.name
-        self.unit = runner.unit
-        self.cache = runner.cache
-        self.clock = clock.from_ms(runner.progress.clock_ms)
-        self.now = clock.now()
-        self.snapshot = runner.progress.snapshot
-
-    async def set_timers(self, wanted: Sequence[timers.Timer]) -> None:
-        await timers.put(self, self.worker, self.unit, wanted)
-
-    async def cancel_timers(self, keys: Sequence[str]) -> None:
-        await timers.cancel(self, self.worker, self.unit, keys)
-
-
-Handler = Callable[[Sequence[Message[Any]], UnitTx], Awaitable[Sequence[Fact]]]
-TimerHandler = Callable[[Sequence[timers.Timer], UnitTx], Awaitable[Sequence[Fact]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """`feedback` marks a topic that this worker's own effects flow back through: its marks do not drive our clock."""
-
-    topic: Topic
-    handler: Handler
-    feedback: bool = False
-
-
-@dataclass(frozen=True)
-class WorkerSpec:
-    """What a worker reads, how it reacts, and what it alone may publish. Inputs are handled in the given order."""
-
-    name: str
-    inputs: Sequence[Input]
-    outputs: Sequence[Topic]
-    on_timers: TimerHandler | None = None
-    batch_max: int = 500
-    timer_grace_seconds: float = 2.0
-
-    @property
-    def owner(self) -> str:
-        return self.name.split(".", 1)[0]
-
-    @property
-    def dead_letters(self) -> str:
-        return dead_letters(self.owner)
-
-
-@dataclass
-class Floor:
-    """What all units of a process stand on."""
-
-    instance: str
-    database: Database
-    publisher: Publisher
-    bootstrap: str
-    prefix: str
-    units: int
-    crash: CrashPoints = field(default_factory=CrashPoints)
-    counted: Callable[[str, str, int], None] = lambda worker, what, count: None
-    timed: Callable[[str, float, int], None] = lambda worker, seconds, count: None
-
-
-@dataclass
-class Batch:
-    """What a fetch came to: messages in the order of inputs, and those that are already known to be dead."""
-
-    messages: dict[str, list[Message[Any]]] = field(default_factory=dict)
-    dead: list[tuple[str, Received, str]] = field(default_factory=list)
-
-    @property
-    def empty(self) -> bool:
-        return not self.messages and not self.dead
 
 
 class UnitRunner:
@@ -148,12 +48,12 @@ class UnitRunner:
         self._revision = taken.revision
         self._origin = progress.origin_of(spec.name, taken.unit)
         self._reader: UnitReader | None = None
-        self._decoders = {each.topic.name: msgspec.json.Decoder(each.topic.event) for each in spec.inputs}
+        self._reading = Reading(spec)
         self._encoder = msgspec.json.Encoder()
         self._topics = {topic.event: topic for topic in spec.outputs}
         self._published_seq = self._forgotten_seq = 0
         self._next_tick = 0.0
-        self._burials: deque[float] = deque()
+        self._pace = Pace()
         self._redrive_until: int | None = None
         self._log = logs.get("worker").bind(worker=spec.name, unit=self.unit, epoch=self.epoch)
 
@@ -230,7 +130,7 @@ class UnitRunner:
             await self._tick()
             self._next_tick = time.monotonic() + TICK_SECONDS
 
-    async def _process(self, records: Sequence[tuple[str, Received]]) -> None:
+    async def _process(self, records: Records) -> None:
         batch = self._read(records)
         if batch.empty:
             return
@@ -241,7 +141,7 @@ class UnitRunner:
         except Exception as error:  # noqa: BLE001 - whatever it is, some message brings it about: find that one.
             await self._isolate(records, error)
 
-    async def _isolate(self, records: Sequence[tuple[str, Received]], error: Exception) -> None:
+    async def _isolate(self, records: Records, error: Exception) -> None:
         await self._reload()
         if len(records) > 1:
             middle = len(records) // 2
@@ -253,50 +153,11 @@ class UnitRunner:
         self._read(records)
         await self._commit(self._nothing, [(topic, record, reason)])
 
-    def _read(self, records: Sequence[tuple[str, Received]]) -> Batch:
-        """Decode, drop repeats, take notice of marks, and move the positions on."""
-        batch = Batch()
-        repeats = 0
-        for topic, record in records:
-            self.progress.note_read(topic, record.offset + 1, record.timestamp)
-            about = dict(record.headers)
-            try:
-                if progress.MARK in about:
-                    self.progress.note_mark(topic, *progress.read_stamp(about[progress.MARK]))
-                    continue
-                if progress.ORIGIN in about and self.progress.is_repeat(
-                    topic, *progress.read_stamp(about[progress.ORIGIN])
-                ):
-                    repeats += 1
-                    continue
-                read_as, attempts = self._addressed(topic, about)
-                if read_as is not None:
-                    message = self._decode(read_as, record, about, attempts)
-                    batch.messages.setdefault(read_as, []).append(message)
-            except (ValueError, Poison) as error:
-                batch.dead.append((topic, record, str(error)))
-        if repeats:
-            self._count("repeats", repeats)
+    def _read(self, records: Records) -> Batch:
+        batch = self._reading.read(records, self.progress)
+        if batch.repeats:
+            self._count("repeats", batch.repeats)
         return batch
-
-    def _addressed(self, topic: str, about: dict[str, bytes]) -> tuple[str | None, int]:
-        """Which input a message belongs to; a dead letter says so in its headers, and may be another worker's."""
-        if topic != self.spec.dead_letters:
-            return topic, 1
-        if about.get("worker", b"").decode() != self.spec.name:
-            return None, 1
-        return about["topic"].decode(), int(about["attempts"]) + 1
-
-    def _decode(self, topic: str, record: Received, about: dict[str, bytes], attempts: int) -> Message[Any]:
-        if record.value is None:
-            raise Undecodable("the message has no value")
-        decoder = self._decoders.get(topic)
-        if decoder is None:
-            raise Undecodable(f"nothing here reads {topic}")
-        try:
-            return Message(decoder.decode(record.value), record.value, record.timestamp, about, attempts)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Undecodable(f"not a {topic} message: {error}") from error
 
     async def _handle(self, batch: Batch, tx: UnitTx) -> list[Fact]:
         events: list[Fact] = []
@@ -325,7 +186,7 @@ class UnitRunner:
             asked = await lease.hold(plain, name, self._floor.instance, unit, self.epoch, self._revision)
             if self._published_seq > self._forgotten_seq:
                 await outbox.forget(plain, name, unit, self._published_seq)
-            tx = UnitTx(plain.connection, self)
+            tx = self._tx(plain.connection)
             records = [self._stamped(event) for event in await work(tx)]
             records += [self._buried(*each) for each in dead]
             if records:
@@ -339,6 +200,17 @@ class UnitRunner:
         self._forgotten_seq = self._published_seq
         await self._publish(records)
         await self._redrive(asked and not redriven, redriven)
+
+    def _tx(self, connection: Any) -> UnitTx:
+        return UnitTx(
+            connection,
+            worker=self.spec.name,
+            unit=self.unit,
+            cache=self.cache,
+            clock=clock.from_ms(self.progress.clock_ms),
+            now=clock.now(),
+            snapshot=self.progress.snapshot,
+        )
 
     async def _publish(self, records: Sequence[Record]) -> None:
         delay = 0.05
@@ -372,32 +244,17 @@ class UnitRunner:
     # --- dead letters ------------------------------------------------------------------------------------------
 
     def _buried(self, topic: str, record: Received, reason: str) -> Record:
-        about = dict(record.headers)
-        again = topic == self.spec.dead_letters
-        headers = [
-            self._next_stamp(),
-            ("worker", self.spec.name.encode()),
-            ("reason", reason[:2000].encode("utf-8", "replace")),
-            ("topic", about["topic"] if again and "topic" in about else topic.encode()),
-            ("partition", str(self.unit).encode()),
-            ("offset", about["offset"] if again and "offset" in about else str(record.offset).encode()),
-            ("attempts", str(int(about.get("attempts", b"0")) + 1 if again else 1).encode()),
-        ]
         self._count("buried", 1)
         self._log.error("message_buried", topic=topic, offset=record.offset, reason=reason[:500])
-        return Record(self.spec.dead_letters, self.unit, record.key, record.value, headers)
+        return dead_letter(self.spec, self.unit, topic, record, reason, self._next_stamp())
 
     async def _pace_burials(self, count: int) -> None:
-        """Stand still rather than bury a whole topic: more dead letters than that are a fault of ours."""
-        while len(self._burials) + count > max(BURIED_PER_MINUTE_MAX, count):
-            if self._burials and time.monotonic() - self._burials[0] > 60:
-                self._burials.popleft()
-                continue
+        while not self._pace.allows(count):
             self.trouble = f"more than {BURIED_PER_MINUTE_MAX} messages buried within a minute: the unit stands still"
             if self.stopping:
                 raise Transient(self.trouble)
             await asyncio.sleep(0.5)
-        self._burials.extend([time.monotonic()] * count)
+        self._pace.note(count)
 
     async def _redrive(self, asked: bool, done: bool) -> None:
         """Open the dead letters for as far as they reach at this moment, or close them again."""

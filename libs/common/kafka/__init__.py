@@ -1,0 +1,19 @@
+"""How do bytes get into Kafka and out of it? The only room that knows the client library."""
+
+from libs.common.kafka.catalogue import check_partitions, ensure_topics, partition_counts
+from libs.common.kafka.publishing import Publisher
+from libs.common.kafka.reading import Announcer, UnitReader
+from libs.common.kafka.shapes import MESSAGE_BYTES_MAX, Headers, Received, Record
+
+__all__ = [
+    "MESSAGE_BYTES_MAX",
+    "Announcer",
+    "Headers",
+    "Publisher",
+    "Received",
+    "Record",
+    "UnitReader",
+    "check_partitions",
+    "ensure_topics",
+    "partition_counts",
+]

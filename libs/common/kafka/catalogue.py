@@ -1,0 +1,93 @@
+"""Are the topics there, and as the catalogue says?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
+
+from libs.common import topics
+from libs.common.errors import BrokerAway, Misconfigured
+from libs.common.kafka.shapes import BATCH_BYTES_MAX
+
+_DAY_MS = 86_400_000
+
+
+async def partition_counts(bootstrap: str, prefix: str, names: Sequence[str]) -> dict[str, int]:
+    """How many partitions each topic has; a topic that does not exist is absent."""
+    admin = await _admin(bootstrap)
+    try:
+        described = await admin.describe_topics([prefix + name for name in names])
+    finally:
+        await admin.close()
+    return {
+        topic["topic"].removeprefix(prefix): len(topic["partitions"]) for topic in described if not topic["error_code"]
+    }
+
+
+async def ensure_topics(
+    bootstrap: str,
+    *,
+    prefix: str,
+    partitions: int,
+    replicas: int = 1,
+    catalogue: Sequence[topics.Topic] = topics.CATALOGUE,
+) -> list[str]:
+    """Create what is missing of the catalogue and its dead letters; returns the names that were made.
+
+    Misconfigured: a topic exists with another number of partitions, which would silently move customers to other units.
+    """
+    wanted = {topic.name: _topic_settings(topic.retention_days) for topic in catalogue}
+    wanted |= {topics.dead_letters(topic.owner): _topic_settings(topics.DEAD_LETTER_DAYS) for topic in catalogue}
+    for consumer in {consumer.split(".")[0] for topic in catalogue for consumer in topic.consumers}:
+        wanted[topics.dead_letters(consumer)] = _topic_settings(topics.DEAD_LETTER_DAYS)
+    existing = await partition_counts(bootstrap, prefix, list(wanted))
+    check_partitions(existing, partitions)
+    missing = [
+        NewTopic(prefix + name, partitions, replicas, topic_configs=settings)
+        for name, settings in wanted.items()
+        if name not in existing
+    ]
+    if missing:
+        await _create(bootstrap, missing)
+    return [topic.name.removeprefix(prefix) for topic in missing]
+
+
+async def _create(bootstrap: str, missing: Sequence[NewTopic]) -> None:
+    admin = await _admin(bootstrap)
+    try:
+        answer = await admin.create_topics(list(missing))
+    except TopicAlreadyExistsError:
+        return
+    finally:
+        await admin.close()
+    for name, code, *message in answer.topic_errors:
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            raise Misconfigured(f"Kafka refuses to create {name}: {for_code(code).__name__} {message}")
+
+
+def check_partitions(existing: Mapping[str, int], partitions: int) -> None:
+    for name, count in existing.items():
+        if count != partitions:
+            raise Misconfigured(
+                f"topic {name} has {count} partitions and DANGOL_PARTITIONS is {partitions}: customers would move to "
+                "other units. Set DANGOL_PARTITIONS to what the topics have."
+            )
+
+
+def _topic_settings(retention_days: int | None) -> dict[str, str]:
+    common = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(4 * BATCH_BYTES_MAX)}
+    if retention_days is None:
+        return common | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+    return common | {"retention.ms": str(retention_days * _DAY_MS)}
+
+
+async def _admin(bootstrap: str) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    try:
+        await admin.start()
+    except (KafkaConnectionError, OSError) as error:
+        await admin.close()
+        raise BrokerAway(f"no Kafka at {bootstrap}: {error}") from error
+    return admin

@@ -1,0 +1,113 @@
+"""What does a worker consist of, and what does a handler get to see? Shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from libs.common import timers
+from libs.common.crashpoints import CrashPoints
+from libs.common.db import Database, Tx
+from libs.common.events import Fact
+from libs.common.kafka import Publisher
+from libs.common.topics import Topic, dead_letters
+
+E = TypeVar("E", bound=Fact)
+
+
+class Message(msgspec.Struct, Generic[E], gc=False):
+    """A decoded message with what the log says of it: `value` as it came, when it was appended, how often tried."""
+
+    event: E
+    value: bytes
+    append_ms: int
+    headers: dict[str, bytes] = {}
+    attempts: int = 1
+
+
+class UnitTx(Tx):
+    """The transaction of one unit's batch.
+
+    `cache` lives as long as the unit is ours and is emptied after any failure, so what it holds of the unit's own rows
+    is true. `clock` is the unit's clock (1970 while unknown); `now` the wall clock at the start of the batch.
+    `snapshot` is the number of the documents in force, committed with the position.
+    """
+
+    __slots__ = ("cache", "clock", "now", "snapshot", "unit", "worker")
+
+    def __init__(
+        self,
+        connection: Any,
+        *,
+        worker: str,
+        unit: int,
+        cache: dict[str, Any],
+        clock: datetime,
+        now: datetime,
+        snapshot: int,
+    ) -> None:
+        super().__init__(connection)
+        self.worker = worker
+        self.unit = unit
+        self.cache = cache
+        self.clock = clock
+        self.now = now
+        self.snapshot = snapshot
+
+    async def set_timers(self, wanted: Sequence[timers.Timer]) -> None:
+        await timers.put(self, self.worker, self.unit, wanted)
+
+    async def cancel_timers(self, keys: Sequence[str]) -> None:
+        await timers.cancel(self, self.worker, self.unit, keys)
+
+
+Handler = Callable[[Sequence[Message[Any]], UnitTx], Awaitable[Sequence[Fact]]]
+TimerHandler = Callable[[Sequence[timers.Timer], UnitTx], Awaitable[Sequence[Fact]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """`feedback` marks a topic that this worker's own effects flow back through: its marks do not drive our clock."""
+
+    topic: Topic
+    handler: Handler
+    feedback: bool = False
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """What a worker reads, how it reacts, and what it alone may publish. Inputs are handled in the given order."""
+
+    name: str
+    inputs: Sequence[Input]
+    outputs: Sequence[Topic]
+    on_timers: TimerHandler | None = None
+    batch_max: int = 500
+    timer_grace_seconds: float = 2.0
+
+    @property
+    def owner(self) -> str:
+        return self.name.split(".", 1)[0]
+
+    @property
+    def dead_letters(self) -> str:
+        return dead_letters(self.owner)
+
+
+@dataclass
+class Floor:
+    """What all units of a process stand on."""
+
+    instance: str
+    database: Database
+    publisher: Publisher
+    bootstrap: str
+    prefix: str
+    units: int
+    crash: CrashPoints = field(default_factory=CrashPoints)
+    counted: Callable[[str, str, int], None] = lambda worker, what, count: None
+    timed: Callable[[str, float, int], None] = lambda worker, seconds, count: None
