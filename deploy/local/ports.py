@@ -1,0 +1,47 @@
+"""Which TCP ports are free on this machine, and who would be in the way?"""
+
+import random
+import socket
+from contextlib import closing
+
+from deploy.local.failure import StackFailure
+
+LOOPBACK = "127.0.0.1"
+# Below the kernel's range for outgoing connections, so that a server which is restarted on
+# its port never finds a stranger's connection sitting on it.
+_PORT_LOWEST = 20_000
+_PORT_HIGHEST = 32_000
+_ATTEMPTS = 200
+
+
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def answers(port: int, host: str = LOOPBACK) -> bool:
+    try:
+        with closing(socket.create_connection((host, port), timeout=1)):
+            return True
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    """A port nobody listens on; safe to give up and take again later."""
+    generator = random.SystemRandom()
+    for _ in range(_ATTEMPTS):
+        port = generator.randint(_PORT_LOWEST, _PORT_HIGHEST)
+        if is_free(port):
+            return port
+    raise StackFailure(f"no free port between {_PORT_LOWEST} and {_PORT_HIGHEST}: stop some servers first")
+
+
+def require_free(port: int, what: str, remedy: str) -> None:
+    if not is_free(port):
+        raise StackFailure(f"port {port} for {what} is taken: {remedy}")
