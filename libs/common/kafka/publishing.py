@@ -33,7 +33,7 @@ class Publisher:
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
-        self._timeout = timeout_seconds
+        self.timeout_seconds = timeout_seconds
         self._queue_bytes_max = queue_bytes_max
         self._queue: list[tuple[Sequence[Record], asyncio.Future[None]]] = []
         self._queue_bytes = 0
@@ -90,7 +90,7 @@ class Publisher:
     async def _answer(self, queue: Sequence[tuple[Sequence[Record], asyncio.Future[None]]]) -> None:
         trouble: BrokerAway | None = None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout_seconds):
                 await self._flush(record for records, _ in queue for record in records)
             self.healthy = True
         except Exception as error:  # noqa: BLE001 - the loop must outlive any trouble of one flush.
@@ -144,7 +144,7 @@ class Publisher:
             linger_ms=0,
             max_batch_size=BATCH_BYTES_MAX,
             max_request_size=4 * BATCH_BYTES_MAX,
-            request_timeout_ms=int(self._timeout * 1000),
+            request_timeout_ms=int(self.timeout_seconds * 1000),
             metadata_max_age_ms=30_000,
         )
         try:

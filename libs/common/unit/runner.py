@@ -24,6 +24,7 @@ from libs.common.errors import BrokerAway, DangolError, Fenced, Misconfigured, P
 from libs.common.events import Fact
 from libs.common.kafka import MESSAGE_BYTES_MAX, Received, Record, UnitReader
 from libs.common.topics import partition_of
+from libs.common.unit.aftermath import Aftermath
 from libs.common.unit.burial import BURIED_PER_MINUTE_MAX, Pace, dead_letter
 from libs.common.unit.reading import Batch, Reading, Records
 from libs.common.unit.shapes import Floor, UnitTx, WorkerSpec
@@ -54,6 +55,8 @@ class UnitRunner:
         self._published_seq = self._forgotten_seq = 0
         self._next_tick = 0.0
         self._pace = Pace()
+        compacted = [topic.name for topic in spec.outputs if topic.compacted]
+        self._aftermath = Aftermath(compacted, 2 * floor.publisher.timeout_seconds)
         self._redrive_until: int | None = None
         self._log = logs.get("worker").bind(worker=spec.name, unit=self.unit, epoch=self.epoch)
 
@@ -90,8 +93,11 @@ class UnitRunner:
     async def _recover(self) -> None:
         """After a take-over or any doubt: believe the database alone, and publish what it says may be unpublished."""
         await self._reload()
+        # An unfinished redrive is still asked for in the row, and begins anew with the next commit.
+        self._redrive_until = None
         async with self._floor.database.connection() as connection:
             waiting = await outbox.load(connection, self.spec.name, self.unit)
+        self._aftermath.watch(waiting)
         await self._publish(waiting)
         await self._close_reader()
         names = [each.topic.name for each in self.spec.inputs]
@@ -218,11 +224,13 @@ class UnitRunner:
             try:
                 await self._floor.publisher.publish(records)
                 self._floor.crash.reach("after_publish")
+                self._aftermath.note(records)
                 break
             except BrokerAway as error:
                 if self.stopping:
                     raise
                 self.trouble = str(error)
+                self._aftermath.watch(records)
                 await asyncio.sleep(delay)
                 delay = min(1.0, delay * 2)
         self._published_seq = self.progress.seq
@@ -286,6 +294,7 @@ class UnitRunner:
         while fired >= TIMERS_PER_TICK_MAX and not self.stopping:
             fired = await self._fire()
         await self._send_marks()
+        await self._publish(self._aftermath.due())
 
     async def _fire(self) -> int:
         fired = 0

@@ -1,0 +1,91 @@
+"""Are dead letters bounded and traceable, and does nothing old remain the newest of a key?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from libs.common.kafka import Record
+from libs.common.progress import Progress
+from libs.common.unit import WorkerSpec
+from libs.common.unit.aftermath import Aftermath
+from libs.common.unit.burial import BURIED_PER_MINUTE_MAX, Pace, dead_letter
+from libs.common.unit.reading import Reading
+from tests.tally import specs
+
+
+@dataclass
+class Read:
+    """A message as the broker gives it."""
+
+    value: bytes | None
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    topic: str = "tally.given.v1"
+    partition: int = 0
+    offset: int = 7
+    timestamp: int = 1
+    key: bytes | None = b"k"
+
+
+def spec() -> WorkerSpec:
+    return specs()[0]
+
+
+GOOD = b'{"key": "k", "number": 1}'
+
+
+def test_a_dead_letter_that_dies_again_keeps_its_first_place_and_counts_on() -> None:
+    first = dead_letter(spec(), 0, "tally.given.v1", Read(b"x"), "because", ("origin", b"tally.split/0:1"))
+    again = Read(first.value, first.headers, topic=first.topic, offset=99)
+    second = dict(dead_letter(spec(), 0, first.topic, again, "still", ("origin", b"tally.split/0:2")).headers)
+    assert (second["topic"], second["offset"], second["attempts"], second["reason"]) == (
+        b"tally.given.v1",
+        b"7",
+        b"2",
+        b"still",
+    )
+
+
+def test_a_dead_letter_of_another_worker_is_passed_over() -> None:
+    letter = dead_letter(spec(), 0, "tally.given.v1", Read(GOOD), "because", ("origin", b"tally.split/0:1"))
+    reading = Reading(spec())
+    assert "tally.given.v1" in reading.read([(letter.topic, Read(letter.value, letter.headers))], Progress()).messages
+    foreign = [("worker", b"tally.count") if name == "worker" else (name, value) for name, value in letter.headers]
+    assert reading.read([(letter.topic, Read(letter.value, foreign))], Progress()).empty
+
+
+def test_what_cannot_be_read_is_set_aside_with_a_reason_and_the_position_moves_on() -> None:
+    at = Progress()
+    records = [("tally.given.v1", Read(each)) for each in (b"{", None, GOOD, b'{"key": 3, "number": 1}')]
+    batch = Reading(spec()).read(records, at)
+    assert len(batch.dead) == 3
+    assert [message.event.number for message in batch.messages["tally.given.v1"]] == [1]
+    assert at.positions == {"tally.given.v1": 8}
+
+
+def test_a_unit_stands_still_rather_than_bury_a_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("libs.common.unit.burial.time.monotonic", lambda: now)
+    pace = Pace()
+    pace.note(BURIED_PER_MINUTE_MAX)
+    assert not pace.allows(1)
+    now += 61
+    assert pace.allows(1)
+
+
+def test_the_newest_record_of_a_watched_key_is_published_again_once_the_old_one_can_be_in() -> None:
+    def record(value: bytes, key: bytes = b"k", topic: str = "compacted") -> Record:
+        return Record(topic, 0, key, value)
+
+    after = Aftermath(["compacted"], seconds=0.0)
+    after.watch([record(b"old"), record(b"other", topic="log")])
+    after.note([record(b"new"), record(b"elsewhere", key=b"l")])
+    assert after.due() == [record(b"new")]
+    assert after.due() == []
+
+
+def test_nothing_is_published_again_while_the_old_producer_may_still_write() -> None:
+    after = Aftermath(["compacted"], seconds=60.0)
+    after.watch([Record("compacted", 0, b"k", b"old")])
+    assert after.due() == []
