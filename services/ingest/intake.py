@@ -1,0 +1,273 @@
+"""May these bytes come in? The heart of ingest: a request's body in, a verdict for each event out.
+
+Pure: the moment, the key and the known types are handed in. The bytes of an accepted native event go on unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from libs.common import topics
+from libs.common.errors import Fault, Refused
+from libs.common.events import EventReceived
+from services.ingest import cloudevents, envelope, strict
+from services.ingest.keys import WriteKey
+from services.ingest.kinds import Kinds
+from services.ingest.refusals import (
+    HISTORY_NOT_ALLOWED,
+    MALFORMED,
+    SOURCE_NOT_ALLOWED,
+    TOO_LARGE,
+    WRONG_CHANNEL,
+    WRONG_TIME,
+    Reject,
+    TooLarge,
+)
+
+EVENT_BYTES_MAX: Final = 256 * 1024
+EVENTS_MAX: Final = 500
+HISTORY_BEGINS: Final = datetime(1900, 1, 1, tzinfo=UTC)
+
+_ITEMS = msgspec.json.Decoder(list[Raw])
+_WHITESPACE = b" \t\r\n"
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class Form(Enum):
+    """What the caller says the body is; `NATIVE` leaves it to each event whether it is a CloudEvent."""
+
+    NATIVE = "native"
+    CLOUD_EVENT = "cloud event"
+    CLOUD_BATCH = "batch of cloud events"
+
+
+class Terms(Struct, frozen=True):
+    """On which terms a request is examined; live events lie in [oldest, newest]."""
+
+    key: WriteKey
+    kinds: Kinds
+    now: datetime
+    oldest: datetime
+    newest: datetime
+
+
+class Accepted(Struct, frozen=True, gc=False):
+    """`key` is the record's key, `value` the bytes to forward."""
+
+    id: str
+    key: bytes
+    value: bytes
+
+
+class Rejected(Struct, frozen=True):
+    """`pointer` is relative to the event; `id`, `source` and `type` are empty where they cannot be read."""
+
+    index: int
+    reason: str
+    detail: str
+    pointer: str
+    body: bytes
+    id: str = ""
+    source: str = ""
+    type: str = ""
+
+
+class Outcome(Struct, frozen=True):
+    """The verdicts in the order of the events. `at` is the pointer to the list of events in the body."""
+
+    verdicts: list[Accepted | Rejected]
+    single: bool = False
+    at: str = ""
+
+
+def decode_batch(body: bytes, form: Form, terms: Terms) -> Outcome:
+    """One event, an array of events, or {"events": [...]}. Refused when the whole body cannot be read."""
+    first = body[:1] if body[:1] not in _WHITESPACE else body.lstrip(_WHITESPACE)[:1]
+    if not first:
+        raise Refused("The body is empty; send an event or an array of events as JSON.")
+    if first == b"[":
+        if form is Form.CLOUD_EVENT:
+            raise Refused("A list of CloudEvents has the content type application/cloudevents-batch+json.")
+        return Outcome(_judged(_split(body), form, terms))
+    if form is Form.CLOUD_BATCH:
+        raise Refused("A body of the type application/cloudevents-batch+json is a JSON array.")
+    if form is Form.NATIVE and b'"events"' in body:
+        wrapped = _wrapped(body)
+        if wrapped is not None:
+            return Outcome(_judged(_split(wrapped), form, terms), at="/events")
+    return Outcome([_judge(body, 0, form, terms)], single=True)
+
+
+def decode_binary(headers: Iterable[tuple[bytes, bytes]], content_type: bytes, body: bytes, terms: Terms) -> Outcome:
+    """One CloudEvent in binary mode: the attributes in `ce-` headers, the data in the body."""
+    try:
+        attributes = cloudevents.from_headers(headers, content_type, body)
+        verdict: Accepted | Rejected = _admit(cloudevents.channel_event(attributes, terms.now), terms)
+    except Reject as reject:
+        verdict = _rejected(body, 0, reject)
+    return Outcome([verdict], single=True)
+
+
+def _judged(items: Iterable[bytes], form: Form, terms: Terms) -> list[Accepted | Rejected]:
+    return [_judge(item, index, form, terms) for index, item in enumerate(items)]
+
+
+def _judge(raw: bytes, index: int, form: Form, terms: Terms) -> Accepted | Rejected:
+    try:
+        if len(raw) > EVENT_BYTES_MAX:
+            raise Reject(TOO_LARGE, "", f"The event is larger than {EVENT_BYTES_MAX} bytes.")
+        if form is not Form.NATIVE:
+            return _admit(_from_cloud(raw, terms), terms)
+        return _admit(raw, terms)
+    except Reject as reject:
+        return _rejected(raw, index, reject)
+
+
+def _admit(raw: bytes, terms: Terms) -> Accepted:
+    try:
+        event = envelope.decode(raw)
+    except _UNREADABLE as error:
+        raw = _second_reading(raw, str(error), terms)
+        event = envelope.decode(raw)
+    strict.check(raw)
+    envelope.check_text(event)
+    _check_rights(event, terms)
+    _check_time(event, terms)
+    terms.kinds.check(event.type, event.data)
+    return Accepted(event.id, topics.strongest_identifier(event).encode(), raw)
+
+
+def _second_reading(raw: bytes, found: str, terms: Terms) -> bytes:
+    """For what is no channel event: the bytes of one made from a CloudEvent, else Reject with the cause."""
+    document = strict.parse(raw)
+    if not isinstance(document, dict):
+        raise Reject(MALFORMED, "", "An event is a JSON object.")
+    if "specversion" not in document:
+        raise envelope.explain(document, found)
+    raw = _from_cloud(raw, terms)
+    try:
+        envelope.decode(raw)
+    except _UNREADABLE as error:
+        raise envelope.explain(strict.parse(raw), str(error)) from None
+    return raw
+
+
+def _from_cloud(raw: bytes, terms: Terms) -> bytes:
+    strict.parse(raw)
+    try:
+        attributes = cloudevents.members(raw)
+    except _UNREADABLE:
+        raise Reject(MALFORMED, "", "A CloudEvent is a JSON object.") from None
+    return cloudevents.channel_event(attributes, terms.now)
+
+
+def _check_rights(event: EventReceived, terms: Terms) -> None:
+    key = terms.key
+    if event.channel and event.channel != key.channel:
+        detail = f"This key writes to the channel {key.channel!r}; leave channel out, or use that channel's key."
+        raise Reject(WRONG_CHANNEL, "/channel", detail)
+    if not key.may_claim(event.source):
+        detail = f"This key may not send as this source; its sources are {', '.join(key.sources)}."
+        raise Reject(SOURCE_NOT_ALLOWED, "/source", detail)
+    if event.history and not key.may_send_history:
+        raise Reject(HISTORY_NOT_ALLOWED, "/history", "This key has no permission to send history.")
+
+
+def _check_time(event: EventReceived, terms: Terms) -> None:
+    if event.time > terms.newest:
+        hours = (terms.newest - terms.now).total_seconds() / 3600
+        detail = f"time lies more than {hours:g} hours ahead; check the clock of the source and its offset."
+        raise Reject(WRONG_TIME, "/time", detail)
+    if event.time >= terms.oldest:
+        return
+    if not event.history:
+        days = (terms.now - terms.oldest).days
+        detail = f"A live event is at most {days} days old; send old data with history: true, which fires nothing."
+        raise Reject(WRONG_TIME, "/time", detail)
+    if event.time < HISTORY_BEGINS:
+        raise Reject(WRONG_TIME, "/time", f"History begins in {HISTORY_BEGINS.year}.")
+
+
+def _split(body: bytes) -> list[bytes]:
+    try:
+        items = [bytes(item) for item in _ITEMS.decode(body)]
+    except _UNREADABLE as error:
+        items = list(_split_leniently(body, str(error)))
+    if len(items) > EVENTS_MAX:
+        raise TooLarge(f"The body holds {len(items)} events; send at most {EVENTS_MAX} at once.")
+    if not items:
+        raise Refused("The body holds no events.")
+    return items
+
+
+def _split_leniently(body: bytes, found: str) -> Iterator[bytes]:
+    """Items that a lenient reader can tell apart (NaN, half characters), so that one costs no other."""
+    text = body.decode("utf-8", "surrogateescape").strip(" \t\r\n")
+    reader = json.JSONDecoder(parse_int=str, parse_float=str)
+    position = 1
+    try:
+        while True:
+            start = _after_whitespace(text, position)
+            _, end = reader.raw_decode(text, start)
+            yield text[start:end].encode("utf-8", "surrogateescape")
+            position = _after_whitespace(text, end)
+            if text[position : position + 1] != ",":
+                break
+            position += 1
+    except (ValueError, RecursionError):
+        raise _unreadable(found) from None
+    if text[position:] != "]":
+        raise _unreadable(found)
+
+
+def _after_whitespace(text: str, position: int) -> int:
+    while text[position : position + 1] in (" ", "\t", "\r", "\n"):
+        position += 1
+    return position
+
+
+def _unreadable(found: str) -> Refused:
+    return Refused(f"The body is not JSON: {found}.")
+
+
+def _wrapped(body: bytes) -> bytes | None:
+    """The list in {"events": [...]}; None when `events` is something inside of one event."""
+    try:
+        outer = cloudevents.members(body)
+    except _UNREADABLE:
+        return None
+    if "events" not in outer or "id" in outer or "specversion" in outer:
+        return None
+    if extra := next((name for name in outer if name != "events"), None):
+        where = strict.pointer([extra])
+        raise Refused("Beside events there is nothing else in a batch.", [Fault(where, "unknown attribute")])
+    if not bytes(outer["events"]).startswith(b"["):
+        raise Refused("events is not a list.", [Fault("/events", "expected a JSON array")])
+    return bytes(outer["events"])
+
+
+def _rejected(raw: bytes, index: int, reject: Reject) -> Rejected:
+    seen = _seen(raw)
+    return Rejected(index, reject.reason, reject.detail, reject.pointer, raw, *seen)
+
+
+def _seen(raw: bytes) -> tuple[str, str, str]:
+    """The id, source and type of an event that was refused, as far as they can be told."""
+    if len(raw) > EVENT_BYTES_MAX:
+        return "", "", ""
+    try:
+        document = json.loads(raw, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return "", "", ""
+    if not isinstance(document, dict):
+        return "", "", ""
+    shown = (document.get(name) for name in ("id", "source", "type"))
+    first, second, third = (strict.printable(text) if isinstance(text, str) else "" for text in shown)
+    return first, second, third

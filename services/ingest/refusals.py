@@ -1,0 +1,57 @@
+"""For which reasons is an event or a request not accepted, and how does HTTP name each?"""
+
+from __future__ import annotations
+
+from libs.common.errors import DangolError, Refused
+
+NOT_JSON = "not-json"
+TOO_LARGE = "too-large"
+UNSAFE_VALUE = "unsafe-value"
+MALFORMED = "malformed"
+UNKNOWN_ATTRIBUTE = "unknown-attribute"
+UNKNOWN_IDENTIFIER = "unknown-identifier"
+UNKNOWN_TYPE = "unknown-type"
+RESERVED_TYPE = "reserved-type"
+INVALID_DATA = "invalid-data"
+WRONG_TIME = "wrong-time"
+WRONG_CHANNEL = "wrong-channel"
+SOURCE_NOT_ALLOWED = "source-not-allowed"
+HISTORY_NOT_ALLOWED = "history-not-allowed"
+
+_STATUS = {
+    NOT_JSON: 400,
+    TOO_LARGE: 413,
+    WRONG_CHANNEL: 403,
+    SOURCE_NOT_ALLOWED: 403,
+    HISTORY_NOT_ALLOWED: 403,
+}
+
+
+def status_of(reason: str) -> int:
+    """The status of a request whose only event is refused for this reason."""
+    return _STATUS.get(reason, 422)
+
+
+class Reject(DangolError):
+    """Ends the examination of one event; `pointer` is relative to that event, empty for the whole of it."""
+
+    def __init__(self, reason: str, pointer: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.pointer = pointer
+        self.detail = detail
+
+
+class TooLarge(Refused):
+    status = 413
+    title = "Too large"
+
+
+class TooSlow(Refused):
+    status = 408
+    title = "The body took too long"
+
+
+class UnsupportedEncoding(Refused):
+    status = 415
+    title = "The encoding is not supported"

@@ -1,0 +1,131 @@
+"""Which keys and types hold right now? What the door looks things up in, refreshed behind its back.
+
+The door never waits for PostgreSQL: it works from the newest snapshot, also while the database is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+
+import msgspec
+
+from libs.common import clock, logs
+from libs.common.db import Database
+from libs.common.errors import DangolError, Misconfigured
+from libs.common.metrics import Metrics
+from services.ingest import store
+from services.ingest.keys import HISTORY, KeyBook, StoredKey, WriteKey, hash_of
+from services.ingest.kinds import Kinds
+
+REFRESH_SECONDS = 1.0
+USE_RECORDED_SECONDS = 10.0
+
+
+class KeyFile(msgspec.Struct):
+    write_keys: dict[str, str]
+
+
+class Registry:
+    """A component: `start` reads both tables once, then a task reads them again every second."""
+
+    def __init__(self, database: Database, metrics: Metrics, keys_file: Path | None = None) -> None:
+        self.keys = KeyBook([])
+        self.kinds = Kinds()
+        self._database = database
+        self._keys_file = keys_file
+        self._stored_keys: list[StoredKey] = []
+        self._used: set[str] = set()
+        self._use_recorded = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._refreshing = asyncio.Lock()
+        self._log = logs.get(__name__)
+        self._refreshed = time.monotonic()
+        metrics.gauge("registry_age_seconds", "Since keys and types were last read.").set_function(
+            lambda: time.monotonic() - self._refreshed
+        )
+
+    async def start(self) -> None:
+        if self._keys_file is not None:
+            await self._ensure_keys(self._keys_file)
+        await self.refresh()
+        self._task = asyncio.create_task(self._run(), name="registry")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        with contextlib.suppress(DangolError):
+            await self._record_use()
+
+    async def refresh(self) -> None:
+        """Read both tables now, so that what was just written holds here at once."""
+        async with self._refreshing:
+            async with self._database.connection() as connection:
+                keys = await store.live_keys(connection)
+                types = await store.own_types(connection)
+            if keys != self._stored_keys:
+                self.keys, self._stored_keys = KeyBook(keys, self.keys), keys
+            names = frozenset(row["name"] for row in types)
+            if names != self.kinds.own:
+                self.kinds = Kinds(names)
+            self._refreshed = time.monotonic()
+
+    def holder_of(self, header: bytes) -> WriteKey | None:
+        """The key that this header carries; notes that it was used."""
+        key = self.keys.holder_of(header)
+        if key is not None:
+            self._used.add(key.key_id)
+        return key
+
+    async def _run(self) -> None:
+        away = False
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self.refresh()
+                if time.monotonic() - self._use_recorded >= USE_RECORDED_SECONDS:
+                    await self._record_use()
+                away = False
+            # Whatever befalls the database, the door goes on with what it knows.
+            except Exception as error:  # noqa: BLE001
+                if not away:
+                    self._log.warning("keys and types are not read again now", error=repr(error))
+                away = True
+
+    async def _record_use(self) -> None:
+        used, self._used = self._used, set()
+        self._use_recorded = time.monotonic()
+        if used:
+            async with self._database.connection() as connection:
+                await store.record_use(connection, list(used), clock.now())
+
+    async def _ensure_keys(self, file: Path) -> None:
+        keys = [
+            StoredKey(_key_id(channel, secret), hash_of(secret.encode()), channel, (), (HISTORY,))
+            for channel, secret in read_keys_file(file).items()
+        ]
+        async with self._database.connection() as connection:
+            added = await store.add_keys(connection, keys, clock.now())
+        if added:
+            self._log.info("keys of the file are stored", number=added)
+
+
+def read_keys_file(file: Path) -> dict[str, str]:
+    """Channel to key; Misconfigured when the file cannot be used."""
+    try:
+        keys = msgspec.json.decode(file.read_bytes(), type=KeyFile).write_keys
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Misconfigured(
+            f"DANGOL_WRITE_KEYS_FILE names {file}, which cannot be used ({error}); "
+            'it holds {"write_keys": {"<channel>": "<key>"}}'
+        ) from None
+    if weak := next((channel for channel, secret in keys.items() if len(secret) < 16), None):
+        raise Misconfigured(f"the write key of channel {weak!r} in {file} has fewer than 16 characters")
+    return keys
+
+
+def _key_id(channel: str, secret: str) -> str:
+    return str(clock.derived_id("write-key", channel, hash_of(secret.encode()).hex()))

@@ -1,0 +1,98 @@
+"""Is a body bounded in size, in time and in what it inflates to, while it streams?"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+
+import pytest
+from starlette.types import Message
+
+from libs.common.errors import Refused
+from services.ingest.reading import BODY_BYTES_MAX, Disconnected, read_body
+from services.ingest.refusals import TooLarge, TooSlow, UnsupportedEncoding
+
+
+class Sender:
+    """A caller who sends these chunks, and then hangs if the last one is not the end."""
+
+    def __init__(self, *chunks: bytes, ends: bool = True) -> None:
+        self._messages: list[Message] = [
+            {"type": "http.request", "body": chunk, "more_body": number < len(chunks) or not ends}
+            for number, chunk in enumerate(chunks, 1)
+        ]
+        self.taken = 0
+
+    async def __call__(self) -> Message:
+        if self.taken == len(self._messages):
+            await asyncio.Event().wait()
+        self.taken += 1
+        return self._messages[self.taken - 1]
+
+
+async def read(*chunks: bytes, encoding: bytes = b"", ends: bool = True, seconds_max: float = 5.0) -> bytes:
+    return await read_body(Sender(*chunks, ends=ends), encoding, seconds_max)
+
+
+async def test_chunks_are_one_body() -> None:
+    assert await read(b"{", b"", b"}") == b"{}"
+    assert await read(b"{}") == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"), [(b"gzip", gzip.compress(b"x" * 999)), (b"Deflate", zlib.compress(b"x" * 999))]
+)
+async def test_a_compressed_body_is_inflated_however_it_is_cut(encoding: bytes, packed: bytes) -> None:
+    assert await read(packed, encoding=encoding) == b"x" * 999
+    assert await read(*(packed[n : n + 1] for n in range(len(packed))), encoding=encoding) == b"x" * 999
+
+
+async def test_a_body_over_the_cap_is_refused_before_it_is_read_to_its_end() -> None:
+    sender = Sender(*[b"x" * 100_000] * 50)
+    with pytest.raises(TooLarge):
+        await read_body(sender, b"", 5.0)
+    assert sender.taken == BODY_BYTES_MAX // 100_000 + 1
+
+
+@pytest.mark.parametrize("size", [BODY_BYTES_MAX + 1, 300_000_000])
+async def test_a_bomb_is_refused(size: int) -> None:
+    squeeze = zlib.compressobj(9, wbits=31)
+    packed = b"".join([squeeze.compress(bytes(1_000_000)) for _ in range(size // 1_000_000 + 1)] + [squeeze.flush()])
+    with pytest.raises(TooLarge):
+        await read(packed, encoding=b"gzip")
+
+
+async def test_a_small_bomb_is_refused_by_its_ratio() -> None:
+    packed = gzip.compress(bytes(900_000))
+    assert len(packed) < 2_000
+    with pytest.raises(TooLarge):
+        await read(packed, encoding=b"gzip")
+
+
+@pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"x" * 100)[:-4], gzip.compress(b"x") + b"more", b""])
+async def test_what_does_not_inflate_is_refused(packed: bytes) -> None:
+    with pytest.raises(Refused) as caught:
+        await read(packed, encoding=b"gzip")
+    assert caught.value.status == 400
+
+
+async def test_an_encoding_that_nobody_understands_is_refused() -> None:
+    with pytest.raises(UnsupportedEncoding):
+        await read(b"x", encoding=b"br")
+    assert await read(b"x", encoding=b"identity") == b"x"
+
+
+async def test_a_body_that_does_not_end_in_time_is_refused() -> None:
+    with pytest.raises(TooSlow):
+        await read(b"{", ends=False, seconds_max=0.05)
+    with pytest.raises(TooSlow):
+        await read(seconds_max=0.05)
+
+
+async def test_a_caller_who_hangs_up_is_not_answered() -> None:
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(Disconnected):
+        await read_body(gone, b"", 1.0)
