@@ -1,0 +1,140 @@
+"""What is known of a person at this moment, as far as it says whether they may be contacted?
+
+Two sources say it: the copy that this service keeps of every profile, and the profile inside the trigger.
+Whichever has the higher version is believed, so that a consent which the triggering event itself gave counts,
+and a withdrawal that came after the trigger counts as well. Over the linked records of one person the newest
+statement on a channel wins, and what forbids contact on any of them forbids it for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from libs.common.errors import Poison
+from libs.common.events import CHANNELS_OF_CONTACT, Consent, ProfileUpdated, RuleTriggered
+
+POINT_OF_CHANNEL = {"email": "email", "sms": "phone", "call": "phone", "push": "device", "webhook": "webhook"}
+"""Which contact point a channel needs."""
+
+_POINTS_IN_SNAPSHOT = {"email": "has_email", "phone": "has_phone", "device": "has_device"}
+OPEN_COMPLAINT = "open_complaint"
+
+
+class Standing(Struct, frozen=True, omit_defaults=True):
+    """One record's standing: what it consented to, what forbids contact, and which contact points exist.
+
+    It says that there is an address, never which; this service has no use for more.
+    """
+
+    version: int = 0
+    consents: dict[str, Consent] = {}
+    zone: str | None = None
+    suppressed: list[str] = []
+    points: list[str] = []
+
+
+class Facts(Struct, frozen=True):
+    """A person, as the gates look at them. `consents` has only channels on which somebody said yes or no."""
+
+    consents: Mapping[str, bool]
+    suppressed: frozenset[str]
+    points: frozenset[str]
+    zone: str | None
+
+
+class Record(Struct, frozen=True):
+    """A row of this service's copy: the standing, and which records belong to the same person."""
+
+    standing: Standing
+    linked: Sequence[str] = ()
+
+
+UNKNOWN = Record(Standing())
+
+
+def record_of(profile: ProfileUpdated) -> Record:
+    standing = Standing(
+        version=profile.version,
+        consents=profile.consents,
+        zone=profile.zone,
+        suppressed=sorted(profile.suppressed),
+        points=sorted(name for name, value in profile.contacts.items() if value),
+    )
+    return Record(standing, profile.linked)
+
+
+def facts_of(trigger: RuleTriggered, records: Mapping[str, Record]) -> tuple[Facts, Sequence[str]]:
+    """The facts about the trigger's person, and the ids of all their records, the trigger's own included."""
+    copy = records.get(trigger.customer_id, UNKNOWN)
+    own = _with_snapshot(copy.standing, trigger)
+    linked = copy.linked if own is copy.standing and own.version else trigger.linked
+    ids = sorted({trigger.customer_id, *linked})
+    others = [records[each].standing for each in ids if each != trigger.customer_id and each in records]
+    everyone = [own, *others]
+    facts = Facts(
+        consents=_newest_statements(everyone),
+        suppressed=frozenset(reason for each in everyone for reason in each.suppressed),
+        # Delivery addresses this record alone, so another record's address would be promised in vain.
+        points=frozenset(own.points),
+        zone=own.zone or next((each.zone for each in sorted(others, key=_by_version) if each.zone), None),
+    )
+    return facts, ids
+
+
+def _by_version(standing: Standing) -> int:
+    return -standing.version
+
+
+def _newest_statements(standings: Iterable[Standing]) -> dict[str, bool]:
+    newest: dict[str, Consent] = {}
+    for standing in standings:
+        for channel, said in standing.consents.items():
+            known = newest.get(channel)
+            # Of two statements of one moment the refusal counts.
+            if known is None or (said.at, not said.granted) > (known.at, not known.granted):
+                newest[channel] = said
+    return {channel: said.granted for channel, said in newest.items()}
+
+
+def _with_snapshot(copy: Standing, trigger: RuleTriggered) -> Standing:
+    """The record as the trigger's profile shows it when that is newer than the copy, else the copy."""
+    profile = _decoded(trigger)
+    version = profile.get("version")
+    if not isinstance(version, int) or version <= copy.version:
+        return copy
+    points = {name for name, key in _POINTS_IN_SNAPSHOT.items() if profile.get(key) is True}
+    suppressed = {reason for reason in copy.suppressed if reason != OPEN_COMPLAINT}
+    if profile.get(OPEN_COMPLAINT) is True:
+        suppressed.add(OPEN_COMPLAINT)
+    zone = profile.get("zone")
+    return Standing(
+        version=version,
+        consents=_consents_in(profile, copy, trigger.occurred_at),
+        zone=zone if isinstance(zone, str) else None,
+        suppressed=sorted(suppressed),
+        # The snapshot does not speak of points beyond those three.
+        points=sorted(points | set(copy.points).difference(_POINTS_IN_SNAPSHOT)),
+    )
+
+
+def _consents_in(profile: Mapping[str, Any], copy: Standing, at: datetime) -> dict[str, Consent]:
+    """Statements without a time: one that the copy has too is as old as there, others as the trigger."""
+    found: dict[str, Consent] = {}
+    for channel in CHANNELS_OF_CONTACT:
+        granted = profile.get(f"consent_{channel}")
+        if isinstance(granted, bool):
+            known = copy.consents.get(channel)
+            found[channel] = known if known and known.granted is granted else Consent(granted, at)
+    return found
+
+
+def _decoded(trigger: RuleTriggered) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(trigger.profile, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise Poison(f"the profile in trigger {trigger.trigger_id} is not an object: {error}") from error

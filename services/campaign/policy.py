@@ -1,0 +1,266 @@
+"""May this campaign contact this person now? The gates, in their one order, with the reason of each. Pure.
+
+    switch → eligibility → suppression → consent → quiet_hours → holdout → cap → channel
+
+The first gate that does not let pass decides, and nothing behind it can overrule it. Holdout is drawn behind
+every gate that looks at the person, so that those held out would have been contacted, and behind the choice
+between campaigns that want one person, whose place is right before it. Caps come behind holdout, since those
+who are left alone use up nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from libs.common.events import Conditions, GateVerdict
+from services.campaign.caps import Cap, Contact, used
+from services.campaign.facts import OPEN_COMPLAINT, POINT_OF_CHANNEL, Facts
+from services.campaign.hours import QuietHours, is_quiet, next_allowed, zone_of
+
+PASS, DENY, DEFER, HOLD_OUT = "pass", "deny", "defer", "holdout"
+OUTCOME_OF_VERDICT = {PASS: "contact", DENY: "denied", DEFER: "deferred", HOLD_OUT: "holdout"}
+
+MARKETING, TRANSACTIONAL, SERVICE = "marketing", "transactional", "service"
+CLASSES = (MARKETING, TRANSACTIONAL, SERVICE)
+
+_BINDS_MARKETING_ALONE = frozenset({OPEN_COMPLAINT})
+"""Whoever complained still gets the receipt and the apology; every other reason binds all classes."""
+
+
+class Campaign(Struct, frozen=True):
+    """An active campaign, as the gates look at it."""
+
+    id: str
+    version: int
+    trigger: str
+    class_: str
+    channel: str
+    template: str
+    valid_for: timedelta
+    quiet: QuietHours | None = None
+    cap: Cap | None = None
+    holdout_percent: float = 0.0
+    ramp_percent: int = 100
+    priority: int = 50
+    cost: str = "0"
+
+
+class Company(Struct, frozen=True):
+    """What holds for all campaigns: `zone` stands in where a customer's is unknown; `caps` are by class.
+
+    Such a cap counts the contacts of its class on one channel.
+    """
+
+    zone: str
+    caps: Mapping[str, Cap]
+
+
+class Situation(Struct, frozen=True):
+    """All that a decision depends on. `campaign` is None when it is not active any more."""
+
+    person_id: str
+    occurred_at: datetime
+    campaign: Campaign
+    active: bool
+    facts: Facts
+    contacts: Sequence[Contact]
+    switched_off: frozenset[str]
+    company: Company
+    now: datetime
+
+    @property
+    def valid_until(self) -> datetime:
+        return self.occurred_at + self.campaign.valid_for
+
+
+class Decision(Struct, frozen=True):
+    """`gate` is the one that decided; `trace` holds every gate up to it."""
+
+    outcome: str
+    gate: str
+    trace: list[GateVerdict]
+    defer_until: datetime | None = None
+
+
+Gate = Callable[[Situation], GateVerdict]
+
+
+def evaluate(situation: Situation) -> Decision:
+    trace: list[GateVerdict] = []
+    for gate in GATES:
+        verdict = gate(situation)
+        trace.append(verdict)
+        if verdict.verdict != PASS:
+            break
+    last = trace[-1]
+    defer_until = _resume_at(situation) if last.verdict == DEFER else None
+    return Decision(OUTCOME_OF_VERDICT[last.verdict], last.gate, trace, defer_until)
+
+
+def switch(situation: Situation) -> GateVerdict:
+    campaign = situation.campaign
+    for scope in ("all", f"channel:{campaign.channel}", f"campaign:{campaign.id}"):
+        if scope in situation.switched_off:
+            return _deny("switch", "an operator has switched this off", scope=scope)
+    return GateVerdict("switch", PASS)
+
+
+def eligibility(situation: Situation) -> GateVerdict:
+    campaign = situation.campaign
+    if not situation.active:
+        return _deny("eligibility", "the campaign is not active", campaign=campaign.id)
+    if situation.now > situation.valid_until:
+        return _deny("eligibility", "stale: the occasion is over", valid_until=_text(situation.valid_until))
+    if campaign.ramp_percent < 100:
+        drawn = share_of(situation.person_id, campaign.id, "ramp")
+        if drawn >= campaign.ramp_percent:
+            return _deny("eligibility", "outside the ramp", drawn=drawn, ramp_percent=campaign.ramp_percent)
+    return GateVerdict("eligibility", PASS, values={"valid_until": _text(situation.valid_until)})
+
+
+def suppression(situation: Situation) -> GateVerdict:
+    campaign, facts = situation.campaign, situation.facts
+    reasons = sorted(reason for reason in facts.suppressed if _binds(reason, campaign))
+    if reasons:
+        return _deny("suppression", "contact is forbidden", reasons=reasons)
+    point = POINT_OF_CHANNEL[campaign.channel]
+    if point not in facts.points:
+        return _deny("suppression", "no contact point for the channel", needs=point)
+    return GateVerdict("suppression", PASS)
+
+
+def consent(situation: Situation) -> GateVerdict:
+    campaign, facts = situation.campaign, situation.facts
+    values = {"channel": campaign.channel, "class": campaign.class_}
+    if campaign.class_ == TRANSACTIONAL:
+        return GateVerdict("consent", PASS, "transactional messages need none", values)
+    granted = facts.consents.get(campaign.channel)
+    if granted:
+        return GateVerdict("consent", PASS, values=values)
+    detail = "never asked" if granted is None else "refused or withdrawn"
+    return GateVerdict("consent", DENY, detail, values)
+
+
+def quiet_hours(situation: Situation) -> GateVerdict:
+    quiet = situation.campaign.quiet
+    if quiet is None:
+        return GateVerdict("quiet_hours", PASS, "the campaign has none")
+    name = zone_in_force(situation)
+    values = {"from": _clock(quiet.from_minute), "to": _clock(quiet.to_minute), "zone": name}
+    zone = zone_of(name)
+    if zone is None:
+        return GateVerdict("quiet_hours", DENY, "no known zone to tell the time by", values)
+    if not is_quiet(situation.now, quiet, zone):
+        return GateVerdict("quiet_hours", PASS, values=values)
+    until = next_allowed(situation.now, quiet, zone)
+    values["until"] = _text(until)
+    if until > situation.valid_until:
+        return GateVerdict("quiet_hours", DENY, "stale before the quiet hours end", values)
+    return GateVerdict("quiet_hours", DEFER, "it is quiet there", values)
+
+
+def holdout(situation: Situation) -> GateVerdict:
+    campaign = situation.campaign
+    if not campaign.holdout_percent:
+        return GateVerdict("holdout", PASS, "the campaign has none")
+    drawn = share_of(situation.person_id, campaign.id)
+    values = {"drawn": drawn, "percent": campaign.holdout_percent}
+    if drawn < campaign.holdout_percent:
+        return GateVerdict("holdout", HOLD_OUT, "left alone to compare with", values)
+    return GateVerdict("holdout", PASS, values=values)
+
+
+def cap(situation: Situation) -> GateVerdict:
+    if situation.campaign.class_ == TRANSACTIONAL:
+        return GateVerdict("cap", PASS, "transactional messages are exempt")
+    counted: dict[str, Any] = {}
+    for name, limit, contacts in _caps(situation):
+        count = used(limit, contacts, situation.now)
+        counted[name] = {"used": count, "times": limit.times, "per_seconds": int(limit.per.total_seconds())}
+        if count >= limit.times:
+            return GateVerdict("cap", DENY, f"the cap of the {name} is used up", counted)
+    return GateVerdict("cap", PASS, values=counted)
+
+
+def channel(situation: Situation) -> GateVerdict:
+    campaign = situation.campaign
+    return GateVerdict("channel", PASS, values={"channel": campaign.channel, "template": campaign.template})
+
+
+GATES: tuple[Gate, ...] = (switch, eligibility, suppression, consent, quiet_hours, holdout, cap, channel)
+
+
+def conditions(situation: Situation) -> Conditions:
+    """What must still hold when the message is claimed for sending, which may be much later."""
+    campaign, quiet = situation.campaign, situation.campaign.quiet
+    consents = [] if campaign.class_ == TRANSACTIONAL else [campaign.channel]
+    if quiet is None:
+        return Conditions(situation.valid_until, consents)
+    from_minute, to_minute = quiet.allowed_minutes
+    return Conditions(situation.valid_until, consents, zone_in_force(situation), from_minute, to_minute)
+
+
+def zone_in_force(situation: Situation) -> str:
+    """The campaign's zone, else the customer's, else the company's.
+
+    Where the customer's is unknown, the company's stands for every place where the person may be.
+    """
+    quiet = situation.campaign.quiet
+    if quiet is not None and quiet.zone is not None:
+        return quiet.zone
+    theirs = situation.facts.zone
+    return theirs if theirs is not None and zone_of(theirs) is not None else situation.company.zone
+
+
+def share_of(person_id: str, campaign_id: str, purpose: str = "holdout") -> float:
+    """Where a person stands between 0 and 100: always the same, unrelated between campaigns and purposes."""
+    text = "\x00".join((purpose, campaign_id, person_id))
+    drawn = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+    return round(drawn / 2**64 * 100, 6)
+
+
+def longest_window(campaigns: Iterable[Campaign], company: Company) -> timedelta:
+    """How far back contacts can still count."""
+    own = [campaign.cap.per for campaign in campaigns if campaign.cap is not None]
+    return max([*own, *(each.per for each in company.caps.values())], default=timedelta(0))
+
+
+def _caps(situation: Situation) -> Iterator[tuple[str, Cap, list[Contact]]]:
+    """Each cap that binds the campaign, with the contacts that are its kind."""
+    campaign, contacts = situation.campaign, situation.contacts
+    if campaign.cap is not None:
+        yield "campaign", campaign.cap, [each for each in contacts if each.campaign_id == campaign.id]
+    company = situation.company.caps.get(campaign.class_)
+    if company is not None:
+        kind = (campaign.channel, campaign.class_)
+        yield "company", company, [each for each in contacts if (each.channel, each.class_) == kind]
+
+
+def _binds(reason: str, campaign: Campaign) -> bool:
+    """`bounced:email` binds what goes to an email address; a reason without a place binds every channel."""
+    cause, _, place = reason.partition(":")
+    if place and place not in (campaign.channel, POINT_OF_CHANNEL[campaign.channel]):
+        return False
+    return campaign.class_ == MARKETING or cause not in _BINDS_MARKETING_ALONE
+
+
+def _resume_at(situation: Situation) -> datetime | None:
+    quiet, zone = situation.campaign.quiet, zone_of(zone_in_force(situation))
+    return None if quiet is None or zone is None else next_allowed(situation.now, quiet, zone)
+
+
+def _deny(gate: str, detail: str, **values: Any) -> GateVerdict:
+    return GateVerdict(gate, DENY, detail, values)
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat(timespec="seconds")
