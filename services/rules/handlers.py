@@ -1,0 +1,165 @@
+"""How does a batch of events become triggers? Match all of it, load what it needs, step, save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from libs.common import clock
+from libs.common.documents import SnapshotWatcher
+from libs.common.errors import NotCaughtUp, Poison
+from libs.common.events import EventResolved, Fact
+from libs.common.timers import Timer
+from libs.common.topics import partition_of
+from libs.common.unit import Message, UnitTx
+from services.rules import matching, state, store
+from services.rules.firing import Effects, Expiry
+from services.rules.snapshot import Snapshot
+from services.rules.state import State
+
+Counted = Callable[[str, str, int], None]
+"""Rule id, what became of a chance to fire, how many times."""
+
+_WAITING, _STATES, _SWEPT = "waiting", "states", "swept_at"
+_SWEEP_EVERY = timedelta(minutes=10)
+_EXPIRES_MAX_MS = 250_000_000_000_000
+_expiry = msgspec.msgpack.Decoder(Expiry)
+
+
+class Matching:
+    """The handlers of `rules.match`. What it caches of a unit lives in the unit's own cache."""
+
+    def __init__(self, rules: SnapshotWatcher[Snapshot], units: int, states_cached_max: int, counted: Counted) -> None:
+        self._rules = rules
+        self._units = units
+        self._states_cached_max = states_cached_max
+        self._counted = counted
+
+    async def on_resolved_events(self, batch: Sequence[Message[EventResolved]], tx: UnitTx) -> Sequence[Fact]:
+        snapshot = await self._snapshot(tx)
+        waiting = await self._waiting(tx)
+        found = [(message.event, matching.match(snapshot, message.event)) for message in batch]
+        beginners = {event.customer_id for event, hit in found if hit is not None and hit.needs_state}
+        wanted = {event.customer_id for event, _ in found if event.customer_id in waiting} | beginners
+        linked = {each for event, hit in found if hit is not None and hit.needs_state for each in event.linked}
+        views = await self._load(tx, wanted, linked)
+        out = Effects()
+        for event, hit in found:
+            own = views.own(event.customer_id) if event.customer_id in wanted else State(event.customer_id)
+            if hit is not None:
+                matching.step(snapshot, event, hit, own, views.others(event), out)
+            elif event.customer_id in wanted:
+                matching.remember_profile(own, event)
+        await self._save(tx, views, wanted, out)
+        return out.triggers
+
+    async def on_timers(self, batch: Sequence[Timer], tx: UnitTx) -> Sequence[Fact]:
+        snapshot = await self._snapshot(tx)
+        await self._waiting(tx)
+        expiries = [_read(timer) for timer in batch]
+        wanted = {each.customer_id for each in expiries}
+        views = await self._load(tx, wanted, ())
+        await views.load_more(tx, (each for own in wanted for each in views.own(own).linked))
+        out = Effects()
+        for each in expiries:
+            own = views.own(each.customer_id)
+            matching.expire(snapshot, each, own, views.linked(own.linked, own.customer_id), out)
+        await self._save(tx, views, wanted, out)
+        return out.triggers
+
+    async def _snapshot(self, tx: UnitTx) -> Snapshot:
+        """The rules in force: never older than those that this unit has seen, whoever ran it then."""
+        current = self._rules.current
+        if current is None or current.number < tx.snapshot:
+            await self._rules.refresh()
+            current = self._rules.require()
+        if current.number < tx.snapshot:
+            raise NotCaughtUp(f"the rules here are at snapshot {current.number}, this unit is at {tx.snapshot}")
+        tx.snapshot = current.number
+        return current.content
+
+    async def _waiting(self, tx: UnitTx) -> set[str]:
+        waiting: set[str] | None = tx.cache.get(_WAITING)
+        if waiting is None:
+            waiting = tx.cache[_WAITING] = await store.load_waiting(tx, tx.unit)
+        return waiting
+
+    async def _load(self, tx: UnitTx, wanted: Iterable[str], linked: Iterable[str]) -> _Views:
+        views = _Views(tx.cache.setdefault(_STATES, {}), tx.unit, self._units)
+        await views.load_more(tx, [*wanted, *linked])
+        return views
+
+    async def _save(self, tx: UnitTx, views: _Views, touched: Iterable[str], out: Effects) -> None:
+        waiting = await self._waiting(tx)
+        rows = []
+        for customer_id in touched:
+            own = views.own(customer_id)
+            own.sweep()
+            (waiting.add if own.waiting else waiting.discard)(customer_id)
+            rows.append(store.StateRow(customer_id, own.waiting, _instant(own.until_ms), state.encode(own)))
+        await store.save(tx, tx.unit, rows)
+        await tx.cancel_timers(sorted(out.cancelled))
+        await tx.set_timers([Timer(due.key, _instant(due.due_ms), due.payload) for due in out.timers.values()])
+        await self._forget_expired(tx)
+        views.trim(self._states_cached_max)
+        for (rule_id, outcome), count in out.outcomes.items():
+            self._counted(rule_id, outcome, count)
+
+    async def _forget_expired(self, tx: UnitTx) -> None:
+        last: datetime | None = tx.cache.get(_SWEPT)
+        if last is None or tx.now - last > _SWEEP_EVERY:
+            tx.cache[_SWEPT] = tx.now
+            await store.delete_expired(tx, tx.unit, tx.now)
+
+
+class _Views:
+    """The states that a batch looks at: this unit's own, from its cache, and those of other units, read only."""
+
+    def __init__(self, cached: dict[str, State], unit: int, units: int) -> None:
+        self._own = cached
+        self._foreign: dict[str, State] = {}
+        self._unit = unit
+        self._units = units
+
+    async def load_more(self, tx: UnitTx, customer_ids: Iterable[str]) -> None:
+        missing = [each for each in set(customer_ids) if each not in self._own and each not in self._foreign]
+        found = await store.load(tx, missing)
+        for customer_id in missing:
+            body = found.get(customer_id)
+            held = State(customer_id) if body is None else state.decode(body)
+            (self._own if self._is_ours(customer_id) else self._foreign)[customer_id] = held
+
+    def own(self, customer_id: str) -> State:
+        # Moved to the end: what was not touched for longest is the first to be dropped.
+        held = self._own.pop(customer_id)
+        self._own[customer_id] = held
+        return held
+
+    def others(self, event: EventResolved) -> list[State]:
+        return self.linked(event.linked, event.customer_id) if event.linked else []
+
+    def linked(self, linked: Sequence[str], own: str) -> list[State]:
+        found: list[State | None] = [self._own.get(each) or self._foreign.get(each) for each in linked if each != own]
+        return [each for each in found if each is not None]
+
+    def trim(self, count_max: int) -> None:
+        for customer_id in list(self._own)[: max(0, len(self._own) - count_max)]:
+            del self._own[customer_id]
+
+    def _is_ours(self, customer_id: str) -> bool:
+        return partition_of(customer_id.encode(), self._units) == self._unit
+
+
+def _read(timer: Timer) -> Expiry:
+    try:
+        return _expiry.decode(timer.payload)
+    except msgspec.DecodeError as error:
+        raise Poison(f"timer {timer.key}: {error}") from error
+
+
+def _instant(milliseconds: int) -> Any:
+    """Within what a timestamp can say: what never ends, ends in the year 9892."""
+    return clock.from_ms(min(milliseconds, _EXPIRES_MAX_MS))

@@ -1,0 +1,31 @@
+"""Which knobs does the rules service have?"""
+
+from __future__ import annotations
+
+from zoneinfo import available_timezones
+
+from pydantic import Field, field_validator
+
+from libs.common.settings import CommonSettings, Port
+
+
+class RulesSettings(CommonSettings):
+    port: Port = Field(8003, validation_alias="DANGOL_RULES_PORT")
+    company_zone: str = Field(
+        "Asia/Seoul",
+        description="use a name of the IANA time zone database; it stands in for customers whose zone is unknown",
+    )
+    documents_poll_seconds: float = Field(0.5, gt=0, le=60, description="use seconds, above 0 and up to 60")
+    states_cached_max: int = Field(
+        20_000, ge=0, le=10_000_000, description="use a number of customers per unit, from 0"
+    )
+    batch_events_max: int = Field(500, ge=1, le=10_000, description="use a number of events from 1 to 10000")
+    timer_grace_seconds: float = Field(2.0, ge=0, le=3600, description="use seconds, from 0 to 3600")
+    database_connections: int = Field(12, ge=2, le=200, description="use a number of connections from 2 to 200")
+
+    @field_validator("company_zone")
+    @classmethod
+    def _is_known(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"{zone!r} is not a time zone")
+        return zone

@@ -1,0 +1,120 @@
+"""What does the engine remember of a customer record? One blob; every entry in it has an end. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+DAY_MS = 86_400_000
+SEEN_MS = 2 * DAY_MS
+SEEN_MAX = 512
+FOREVER_MS = 1 << 61
+# Higher than the number of any event: what comes after all events of its instant.
+AFTER_ALL = (1 << 63) - 1
+
+
+class Aggregate(Struct, array_like=True):
+    """Panes of one measure: [count], [micros], [micros, count], [time, micros], or hashes of distinct
+    values.
+    """
+
+    until_ms: int = 0
+    panes: dict[int, list[int]] = {}
+
+
+class Memory(Struct, array_like=True):
+    """When a rule fired, as far back as its limits look."""
+
+    until_ms: int = 0
+    fired_ms: list[int] = []
+
+
+class Wait(Struct, array_like=True):
+    """An absence that has begun: the event A, and what the trigger will want to know of it."""
+
+    same: int
+    since_ms: int
+    due_ms: int
+    event_id: str
+    version: int
+    hops: int
+    received_ms: int
+    first: dict[str, Any] = {}
+
+
+class Absence(Struct, array_like=True):
+    """`marks` are the events that end a wait, as (same, time, event): they also end one that is told of
+    later.
+    """
+
+    until_ms: int = 0
+    waits: list[Wait] = []
+    marks: list[tuple[int, int, int]] = []
+
+
+class State(Struct, array_like=True):
+    """`latest_ms` is the latest event time: what ends before it is swept.
+
+    `profile`, `person_id` and `linked` are as last seen, for the moment when a timer fires.
+    """
+
+    customer_id: str = ""
+    person_id: str = ""
+    latest_ms: int = 0
+    profile: bytes = b""
+    linked: list[str] = []
+    aggregates: dict[int, Aggregate] = {}
+    memories: dict[str, Memory] = {}
+    absences: dict[str, Absence] = {}
+    seen: dict[int, int] = {}
+
+    @property
+    def waiting(self) -> bool:
+        return any(each.waits for each in self.absences.values())
+
+    @property
+    def until_ms(self) -> int:
+        """When nothing in here can matter any more."""
+        ends = [each.until_ms for each in self.aggregates.values()]
+        ends += [each.until_ms for each in self.memories.values()]
+        ends += [max(each.until_ms, *(w.due_ms for w in each.waits), 0) for each in self.absences.values()]
+        return max([*ends, *self.seen.values()], default=0)
+
+    def was_seen(self, event: int, time_ms: int) -> bool:
+        """Notes an event, and says whether it was noted before; remembered for two days of event time."""
+        if event in self.seen:
+            return True
+        self.seen[event] = max(time_ms, self.latest_ms) + SEEN_MS
+        return False
+
+    def sweep(self) -> None:
+        """Drop what has ended by the customer's own latest event."""
+        now = self.latest_ms
+        self.aggregates = {name: each for name, each in self.aggregates.items() if each.until_ms > now}
+        self.memories = {name: each for name, each in self.memories.items() if each.until_ms > now}
+        self.absences = {name: each for name, each in self.absences.items() if each.waits or each.until_ms > now}
+        kept = [(name, until) for name, until in self.seen.items() if until > now]
+        self.seen = dict(kept[-SEEN_MAX:])
+        if not self.waiting:
+            self.profile = b""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(State)
+
+
+def encode(state: State) -> bytes:
+    return _encoder.encode(state)
+
+
+def decode(body: bytes) -> State:
+    return _decoder.decode(body)
+
+
+def digest(*parts: object) -> int:
+    """63 bits that name the parts, the same in every process."""
+    text = "\x00".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1
