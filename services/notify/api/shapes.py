@@ -1,0 +1,105 @@
+"""What do templates look like over HTTP?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, Self
+
+import msgspec
+from pydantic import BaseModel, Field
+
+from libs.common.documents import DocumentVersion, ListedDocument
+from libs.common.web import Document
+from services.notify.content import TemplateBody
+
+SOURCE_LENGTH_MAX = 32_768
+
+
+class Sample(Document):
+    """A customer and a trigger to try the template with; nothing that it prints may be missing from them."""
+
+    customer: dict[str, Any] = {}
+    trigger: dict[str, Any] = {}
+
+
+class TemplateDocument(Document):
+    """Liquid over `customer`, `trigger` and `message.unsubscribe_url`; `{{ url | track }}` makes a tracked link."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")
+    channel: Literal["email", "sms", "push", "webhook", "call"]
+    subject: str = Field("", max_length=500)
+    body: str = Field(min_length=1, max_length=SOURCE_LENGTH_MAX)
+    language: str = Field("en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    sample: Sample | None = None
+
+    def as_body(self) -> TemplateBody:
+        sample = self.sample.model_dump(exclude_unset=True) if self.sample is not None else {}
+        return TemplateBody(self.id, self.channel, self.body, self.subject, self.language, sample)
+
+    def as_json(self) -> bytes:
+        return msgspec.json.encode(self.model_dump(exclude_unset=True, exclude_none=True))
+
+
+class VersionView(BaseModel):
+    """One version of a template; `document` is what its author wrote."""
+
+    id: str
+    version: int
+    status: str
+    ramp_percent: int
+    author: str
+    note: str
+    created_at: datetime
+    document: dict[str, Any]
+
+    @classmethod
+    def of(cls, version: DocumentVersion) -> Self:
+        return cls(
+            id=version.id,
+            version=version.version,
+            status=version.status,
+            ramp_percent=version.ramp_percent,
+            author=version.author,
+            note=version.note,
+            created_at=version.created_at,
+            document=version.content,
+        )
+
+
+class ListedView(VersionView):
+    """The latest version, beside the one that is active or paused."""
+
+    live_version: int | None = None
+    live_status: str | None = None
+
+    @classmethod
+    def listed(cls, listed: ListedDocument) -> Self:
+        found = cls.of(listed.latest)
+        return found.model_copy(update={"live_version": listed.live_version, "live_status": listed.live_status})
+
+
+class Activation(Document):
+    """`version` absent means the latest."""
+
+    version: int | None = Field(None, ge=1, le=2**31 - 1)
+    note: str = Field("", max_length=2_000)
+
+
+class Reason(Document):
+    note: str = Field("", max_length=2_000)
+
+
+class Validity(BaseModel):
+    valid: bool
+
+
+class Difference(BaseModel):
+    """`was` is missing where something is new, `now` where something is gone."""
+
+    items: list[dict[str, Any]]
+
+
+class Preview(BaseModel):
+    subject: str
+    body: str
+    links: list[str]

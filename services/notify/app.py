@@ -1,0 +1,192 @@
+"""Where are the parts of the notify service made and joined? Here, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+
+from libs.common import migrations
+from libs.common.auth import Authenticator
+from libs.common.crashpoints import CrashPoints
+from libs.common.db import Database
+from libs.common.documents import SnapshotWatcher
+from libs.common.events import CHANNELS_OF_CONTACT
+from libs.common.kafka import Publisher
+from libs.common.metrics import Metrics
+from libs.common.runtime import App
+from libs.common.topics import CONTACT_REQUESTED, MESSAGE_SETTLED, PROFILE_UPDATED, RESPONSE_RECEIVED
+from libs.common.unit import Floor, Input, WorkerSpec
+from libs.common.web import create_app
+from libs.common.worker import Worker
+from services.notify import __doc__ as door_plate
+from services.notify.api import messages, public, tasks, templates
+from services.notify.claiming import Claimer
+from services.notify.content import Links, Shelf, compile_all
+from services.notify.handlers import Handlers
+from services.notify.providers.calls import CallQueue
+from services.notify.providers.mail import Mail
+from services.notify.providers.port import NotConfigured, Provider
+from services.notify.providers.web import Sms, Webhook
+from services.notify.sender import Limits, Sender
+from services.notify.settings import Settings
+from services.notify.store.responses import WORKER
+
+DATABASE_CONNECTIONS = 20
+
+
+class _Migrated:
+    """Refuses to start on tables that this code was not written for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start(self) -> None:
+        async with self._database.connection() as connection:
+            await migrations.require_head("notify", connection)
+
+    async def stop(self) -> None:
+        """Nothing was taken."""
+
+
+async def build(settings: Settings) -> App:
+    metrics = Metrics("notify")
+    database = Database(settings.database_url_of("notify"), application="notify", size=DATABASE_CONNECTIONS)
+    publisher = Publisher(settings.kafka_bootstrap, prefix=settings.topic_prefix)
+    shelf = SnapshotWatcher(templates.KIND, database.connection, compile_all, metrics)
+    handlers = Handlers()
+    senders = _senders(settings, database, shelf, metrics)
+    floor = _floor(settings, database, publisher, metrics, handlers, senders)
+    worker = Worker(spec_of(handlers), floor)
+
+    async def readiness() -> Sequence[str]:
+        return [*shelf.problems(), *worker.problems()]
+
+    web = create_app(
+        "notify",
+        authenticator=Authenticator(settings.token_secrets),
+        metrics=metrics,
+        readiness=readiness,
+        description=door_plate or "",
+    )
+    _add_routes(web, settings, database, shelf)
+    return App(web, resources=[database, _Migrated(database), publisher], components=[shelf, *senders, worker])
+
+
+def spec_of(handlers: Handlers) -> WorkerSpec:
+    return WorkerSpec(
+        WORKER,
+        # Profiles first: what a batch brings of both is sent on the newer knowledge.
+        inputs=[Input(PROFILE_UPDATED, handlers.on_profiles), Input(CONTACT_REQUESTED, handlers.on_contacts)],
+        outputs=[RESPONSE_RECEIVED, MESSAGE_SETTLED],
+        on_timers=handlers.on_timers,
+    )
+
+
+def _add_routes(web: FastAPI, settings: Settings, database: Database, shelf: SnapshotWatcher[Shelf]) -> None:
+    web.include_router(messages.router(database, demo=settings.demo))
+    web.include_router(templates.router(database, shelf))
+    web.include_router(tasks.router(database))
+    web.include_router(public.receipts(database, settings.secret("receipt")))
+    web.include_router(public.tracking(database, settings.secret("tracking")))
+
+
+def providers_of(settings: Settings, database: Database) -> dict[str, Provider]:
+    """One per channel; a channel that nobody configured has one that says so."""
+    made: dict[str, Provider] = {channel: NotConfigured(channel) for channel in CHANNELS_OF_CONTACT}
+    seconds, connections = settings.provider_timeout_seconds, settings.http_connections_max
+    if settings.smtp_address is not None:
+        made["email"] = Mail(
+            *settings.smtp_address,
+            settings.smtp_sender,
+            username=settings.smtp_username,
+            password=settings.smtp_password.get_secret_value(),
+            start_tls=settings.smtp_start_tls and not settings.demo,
+            timeout_seconds=seconds / 2,
+        )
+    if settings.sms_address:
+        made["sms"] = Sms(
+            settings.sms_address,
+            token=settings.sms_token.get_secret_value(),
+            sender=settings.sms_sender,
+            key_seconds=settings.sms_idempotency_seconds,
+            connections_max=connections,
+            timeout_seconds=seconds,
+        )
+    made["webhook"] = Webhook(
+        settings.secret("webhook"),
+        settings.webhooks_allowed,
+        demo_url=settings.webhook_demo_url,
+        connections_max=connections,
+        timeout_seconds=seconds,
+    )
+    made["call"] = CallQueue(database)
+    return made
+
+
+def _senders(settings: Settings, database: Database, shelf: SnapshotWatcher[Shelf], metrics: Metrics) -> list[Sender]:
+    secret = settings.secret("tracking")
+
+    def links(message_id: str) -> Links:
+        return Links(secret, settings.public_url, message_id)
+
+    def templates_now() -> Shelf | None:
+        return shelf.current.content if shelf.current is not None else None
+
+    calls_max = {"email": settings.smtp_connections_max, "call": 8}
+    return [
+        Sender(
+            channel,
+            settings.instance_id,
+            database,
+            provider,
+            Claimer(
+                channel,
+                provider.name,
+                provider.key_seconds,
+                templates_now,
+                links,
+                profile_age_seconds_max=settings.profile_age_seconds_max,
+            ),
+            Limits(calls_max.get(channel, settings.http_connections_max), settings.provider_timeout_seconds),
+            metrics,
+            CrashPoints(settings.crashpoints),
+        )
+        for channel, provider in providers_of(settings, database).items()
+    ]
+
+
+def _floor(
+    settings: Settings,
+    database: Database,
+    publisher: Publisher,
+    metrics: Metrics,
+    handlers: Handlers,
+    senders: Sequence[Sender],
+) -> Floor:
+    handled = metrics.counter("worker_total", "What the worker did, by kind.", ["worker", "what"])
+    lasted = metrics.histogram("batch_seconds", "How long a batch took to commit and publish.", ["worker"])
+
+    def counted(worker: str, what: str, count: int) -> None:
+        handled.labels(worker, what).inc(count)
+
+    def timed(worker: str, seconds: float, count: int) -> None:
+        del count
+        lasted.labels(worker).observe(seconds)
+        # Called right after a commit, which is when senders can see what was planned.
+        for sender in senders:
+            if sender.channel in handlers.planned:
+                sender.wake()
+        handlers.planned.clear()
+
+    return Floor(
+        instance=settings.instance_id,
+        database=database,
+        publisher=publisher,
+        bootstrap=settings.kafka_bootstrap,
+        prefix=settings.topic_prefix,
+        units=settings.partitions,
+        crash=CrashPoints(settings.crashpoints),
+        counted=counted,
+        timed=timed,
+    )
