@@ -34,6 +34,7 @@ class Holding:
     owner: str | None
     epoch: int
     valid: bool
+    redrive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,12 @@ async def renew(connection: Any, worker: str, me: str) -> tuple[list[Holding], i
         LEASE_SECONDS,
     )
     rows = await connection.fetch(
-        "SELECT unit, owner, epoch, owner IS NOT NULL AND lease_until > clock_timestamp() AS valid,"
+        "SELECT unit, owner, epoch, redrive, owner IS NOT NULL AND lease_until > clock_timestamp() AS valid,"
         " (SELECT count(*) FROM worker_instance i WHERE i.worker = $1 AND alive_until > clock_timestamp()) AS alive"
         " FROM worker_unit WHERE worker = $1 ORDER BY unit",
         worker,
     )
-    holdings = [Holding(row["unit"], row["owner"], row["epoch"], row["valid"]) for row in rows]
+    holdings = [Holding(row["unit"], row["owner"], row["epoch"], row["valid"], row["redrive"]) for row in rows]
     return holdings, max(1, rows[0]["alive"] if rows else 1)
 
 

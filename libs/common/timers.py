@@ -73,6 +73,21 @@ async def pop(tx: Tx, worker: str, unit: int, clock: datetime, now: datetime, co
     return sorted(found, key=lambda timer: (timer.due, timer.key))
 
 
+async def soonest(connection: Any, worker: str, units: Sequence[int]) -> dict[tuple[int, bool], datetime]:
+    """When the first timer of each unit is due, by unit and whether it is gated; absent where there is none."""
+    rows = await connection.fetch(
+        """
+        SELECT unit, gated, due FROM unnest($2::integer[]) AS unit CROSS JOIN (VALUES (true), (false)) AS kind (gated),
+        LATERAL (SELECT min(t.due) AS due FROM timer t
+                 WHERE t.worker = $1 AND t.unit = unit.unit AND t.gated = kind.gated) AS first
+        WHERE due IS NOT NULL
+        """,
+        worker,
+        list(units),
+    )
+    return {(row["unit"], row["gated"]): row["due"] for row in rows}
+
+
 async def overdue(connection: Any, worker: str) -> tuple[int, datetime | None]:
     """How many timers wait, and when the first of them is due."""
     row = await connection.fetchrow("SELECT count(*), min(due) FROM timer WHERE worker = $1", worker)

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-from libs.common import lease, logs
+from libs.common import lease, logs, timers
 from libs.common.errors import DangolError, Misconfigured
 from libs.common.kafka import Announcer
 from libs.common.unit import Floor, UnitRunner, WorkerSpec
@@ -118,14 +118,19 @@ class Worker:
             await self._let_go([unit])
         async with self._floor.database.connection() as connection:
             holdings, alive = await lease.renew(connection, name, me)
+            soonest = await timers.soonest(connection, name, list(self._runners))
         self._renewed = time.monotonic()
+        for each in holdings:
+            if (runner := self._runners.get(each.unit)) is not None:
+                runner.soonest = soonest.get((each.unit, True)), soonest.get((each.unit, False))
+                runner.redrive_asked = each.redrive
         plan = lease.plan(me, holdings, {unit: runner.epoch for unit, runner in self._runners.items()}, alive)
         await self._let_go([*plan.lost, *plan.release])
         if plan.take and not self._stopping.is_set():
             async with self._floor.database.connection() as connection:
                 taken = await lease.take(connection, name, me, plan.take)
-            for each in taken:
-                self._run(each)
+            for won in taken:
+                self._run(won)
 
     def _run(self, taken: lease.Lease) -> None:
         runner = UnitRunner(self.spec, self._floor, taken)

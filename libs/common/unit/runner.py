@@ -14,7 +14,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -58,6 +58,11 @@ class UnitRunner:
         compacted = [topic.name for topic in spec.outputs if topic.compacted]
         self._aftermath = Aftermath(compacted, 2 * floor.publisher.timeout_seconds)
         self._redrive_until: int | None = None
+        self._grace = timedelta(seconds=spec.timer_grace_seconds)
+        # Told by the worker once a second: when the first gated and the first other timer are due, and whether an
+        # operator asks for the dead letters.
+        self.soonest: tuple[datetime | None, datetime | None] = (None, None)
+        self.redrive_asked = False
         self._log = logs.get("worker").bind(worker=spec.name, unit=self.unit, epoch=self.epoch)
 
     async def run(self) -> None:
@@ -134,7 +139,8 @@ class UnitRunner:
             self._floor.timed(self.spec.name, time.perf_counter() - started, len(records))
         if time.monotonic() >= self._next_tick:
             await self._tick()
-            self._next_tick = time.monotonic() + TICK_SECONDS
+            # All units of a process tick together, so that their marks share one flush.
+            self._next_tick = (time.monotonic() // TICK_SECONDS + 1) * TICK_SECONDS
 
     async def _process(self, records: Records) -> None:
         batch = self._read(records)
@@ -290,11 +296,18 @@ class UnitRunner:
             if each.topic.name not in marked
         }
         self.progress.advance_clock(marked, read, self._floor.units)
-        fired = TIMERS_PER_TICK_MAX
-        while fired >= TIMERS_PER_TICK_MAX and not self.stopping:
-            fired = await self._fire()
+        if self._is_due() or self._redrive_until is not None or self.redrive_asked:
+            fired = TIMERS_PER_TICK_MAX
+            while fired >= TIMERS_PER_TICK_MAX and not self.stopping:
+                fired = await self._fire()
         await self._send_marks()
         await self._publish(self._aftermath.due())
+
+    def _is_due(self) -> bool:
+        """Whether a timer waits that may fire now, as far as the worker has seen: most ticks need no transaction."""
+        gated, plain = self.soonest
+        ready = clock.from_ms(self.progress.clock_ms) - self._grace
+        return (gated is not None and gated <= ready) or (plain is not None and plain <= clock.now())
 
     async def _fire(self) -> int:
         fired = 0
@@ -303,18 +316,21 @@ class UnitRunner:
             nonlocal fired
             if self.spec.on_timers is None:
                 return ()
-            grace = timedelta(seconds=self.spec.timer_grace_seconds)
-            due = await timers.pop(tx, tx.worker, tx.unit, tx.clock - grace, tx.now, TIMERS_PER_TICK_MAX)
+            due = await timers.pop(tx, tx.worker, tx.unit, tx.clock - self._grace, tx.now, TIMERS_PER_TICK_MAX)
             fired = len(due)
             return await self.spec.on_timers(due, tx) if due else ()
 
+        self.soonest = (None, None)
         await self._commit(work)
         if fired:
             self._count("timers", fired)
         return fired
 
     async def _send_marks(self) -> None:
-        """Not through the outbox: a mark that is lost is followed by a later one that says more."""
+        """Not through the outbox: a mark that is lost is followed by a later one that says more.
+
+        A mark is true whoever owns the unit by now: what was read to the end had been handled and published by then.
+        """
         reached = self.progress.clock_ms
         topics = [topic for topic in self.spec.outputs if topic.marks]
         if not topics or reached <= self.progress.marked_ms:
