@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 import msgspec
-from pydantic import ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from libs.common.documents import ActiveDocument
+from libs.common.errors import Fault
 from libs.common.web import Document
+from libs.common.web.problems import faults_of
 from services.campaign.caps import Cap
 from services.campaign.hours import QuietHours
 from services.campaign.policy import MARKETING, Campaign
@@ -103,6 +105,17 @@ class Library(msgspec.Struct, frozen=True):
 
     by_id: Mapping[str, Campaign]
     by_trigger: Mapping[str, Sequence[Campaign]]
+
+
+def faults_in(document: Mapping[str, object]) -> list[Fault]:
+    """Everything that is wrong with what somebody wrote; nothing when it can be kept."""
+    try:
+        CampaignDocument.model_validate(document)
+    except ValidationError as error:
+        # The pointers are those of a request with the document as its body.
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        return faults_of([{**each, "loc": ("body", *each["loc"])} for each in found])
+    return []
 
 
 def span_of(text: str) -> timedelta:

@@ -18,10 +18,10 @@ from msgspec import Struct
 from libs.common.errors import Poison
 from libs.common.events import CHANNELS_OF_CONTACT, Consent, ProfileUpdated, RuleTriggered
 
-POINT_OF_CHANNEL = {"email": "email", "sms": "phone", "call": "phone", "push": "device", "webhook": "webhook"}
+POINT_OF_CHANNEL = {"email": "email", "sms": "phone", "call": "phone", "push": "push", "webhook": "webhook"}
 """Which contact point a channel needs."""
 
-_POINTS_IN_SNAPSHOT = {"email": "has_email", "phone": "has_phone", "device": "has_device"}
+_POINTS_IN_SNAPSHOT = {"email": "has_email", "phone": "has_phone", "push": "has_device"}
 OPEN_COMPLAINT = "open_complaint"
 
 
@@ -79,8 +79,7 @@ def facts_of(trigger: RuleTriggered, records: Mapping[str, Record]) -> tuple[Fac
     facts = Facts(
         consents=_newest_statements(everyone),
         suppressed=frozenset(reason for each in everyone for reason in each.suppressed),
-        # Delivery addresses this record alone, so another record's address would be promised in vain.
-        points=frozenset(own.points),
+        points=frozenset(point for each in everyone for point in each.points),
         zone=own.zone or next((each.zone for each in sorted(others, key=_by_version) if each.zone), None),
     )
     return facts, ids

@@ -28,7 +28,7 @@ OUTCOME_OF_VERDICT = {PASS: "contact", DENY: "denied", DEFER: "deferred", HOLD_O
 MARKETING, TRANSACTIONAL, SERVICE = "marketing", "transactional", "service"
 CLASSES = (MARKETING, TRANSACTIONAL, SERVICE)
 
-_BINDS_MARKETING_ALONE = frozenset({OPEN_COMPLAINT})
+_BINDS_MARKETING_ALONE = frozenset({OPEN_COMPLAINT, "complained"})
 """Whoever complained still gets the receipt and the apology; every other reason binds all classes."""
 
 

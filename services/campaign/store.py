@@ -71,7 +71,8 @@ async def load_records(tx: Tx, customer_ids: Collection[str]) -> dict[str, Recor
 async def lock_people(tx: Tx, person_ids: Collection[str]) -> None:
     """Until the end of the transaction no other unit decides about these people.
 
-    Only people with records in several units need it; the others have one writer anyway.
+    Only people with records in several units need it; the others have one writer anyway. It holds within one
+    database, and from the moment on at which the triggers of all their records know of the merge.
     """
     if person_ids:
         await tx.execute(

@@ -13,7 +13,8 @@ from libs.common.metrics import Metrics
 from libs.common.runtime import App
 from libs.common.topics import EVENT_RECEIVED, EVENT_REJECTED
 from services.ingest.api import make_router
-from services.ingest.door import Door
+from services.ingest.deadlines import Deadlines
+from services.ingest.door import Door, DoorLimits
 from services.ingest.meters import Meters
 from services.ingest.openapi import describe_door
 from services.ingest.registry import Registry
@@ -48,15 +49,14 @@ class Ground:
 async def build(settings: IngestSettings) -> App:
     metrics = Metrics("ingest")
     database = Database(settings.database_url_of("ingest"), application="dangol-ingest", size=4)
-    publisher = Publisher(
-        settings.kafka_bootstrap, prefix=settings.topic_prefix, timeout_seconds=settings.publish_seconds_max
-    )
+    publisher = Publisher(settings.kafka_bootstrap, prefix=settings.topic_prefix)
+    deadlines = Deadlines()
     registry = Registry(database, metrics, settings.write_keys_file)
 
     ground = Ground(database, settings)
 
     async def readiness() -> Sequence[str]:
-        if not publisher.healthy:
+        if not door.acknowledged:
             # An unready door gets no requests that could prove the broker's return, so it is asked here.
             await ground.check_topics()
         return []
@@ -75,9 +75,13 @@ async def build(settings: IngestSettings) -> App:
         registry=registry,
         publisher=publisher,
         meters=Meters(metrics),
-        partitions=settings.partitions,
-        live_age_max=settings.live_age_max,
-        live_ahead_max=settings.live_ahead_max,
-        body_seconds_max=settings.body_seconds_max,
+        deadlines=deadlines,
+        limits=DoorLimits(
+            settings.partitions,
+            settings.live_age_max,
+            settings.live_ahead_max,
+            settings.body_seconds_max,
+            settings.publish_seconds_max,
+        ),
     )
-    return App(app, resources=[database, ground, publisher, registry], asgi=door)
+    return App(app, resources=[deadlines, database, ground, publisher, registry], asgi=door)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import timedelta
 from typing import Final, NamedTuple
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common import clock, logs, web
-from libs.common.errors import BrokerAway, Forbidden, Refused, Unauthenticated
+from libs.common.errors import BrokerAway, Refused, StoreAway, Unauthenticated
 from libs.common.kafka import Publisher
 from services.ingest import cloudevents
+from services.ingest.deadlines import Deadlines
 from services.ingest.intake import Accepted, Form, Outcome, Rejected, Terms, decode_batch, decode_binary
 from services.ingest.keys import WriteKey
 from services.ingest.meters import Meters
-from services.ingest.reading import BODY_BYTES_MAX, Disconnected, read_body
+from services.ingest.reading import BODY_BYTES_MAX, Disconnected, discard, read_body
 from services.ingest.records import records_of
-from services.ingest.refusals import TooLarge
+from services.ingest.refusals import TooLarge, TooSlow
 from services.ingest.registry import Registry
 from services.ingest.replies import reply_to
 
@@ -27,6 +30,8 @@ PATH: Final = "/v1/events"
 RETRY_AFTER_SECONDS: Final = 1
 # Below this a body is examined at once; above it, on another thread, so that it holds up nobody.
 _BODY_BYTES_AT_ONCE = 128 * 1024
+# Set in the scope once the whole body has been read.
+_READ = "dangol.body_read"
 
 
 class Head(NamedTuple):
@@ -38,6 +43,16 @@ class Head(NamedTuple):
     binary: bool
 
 
+class DoorLimits(NamedTuple):
+    """What the settings say of the door."""
+
+    partitions: int
+    live_age_max: timedelta
+    live_ahead_max: timedelta
+    body_seconds_max: float
+    publish_seconds_max: float
+
+
 class Door:
     def __init__(
         self,
@@ -46,19 +61,17 @@ class Door:
         registry: Registry,
         publisher: Publisher,
         meters: Meters,
-        partitions: int,
-        live_age_max: timedelta,
-        live_ahead_max: timedelta,
-        body_seconds_max: float,
+        deadlines: Deadlines,
+        limits: DoorLimits,
     ) -> None:
         self._app = app
         self._registry = registry
         self._publisher = publisher
         self._meters = meters
-        self._partitions = partitions
-        self._live_age_max = live_age_max
-        self._live_ahead_max = live_ahead_max
-        self._body_seconds_max = body_seconds_max
+        self._deadlines = deadlines
+        self._limits = limits
+        # Whether Kafka took what it was last given.
+        self.acknowledged = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != PATH:
@@ -71,8 +84,8 @@ class Door:
             return
         except Refused as error:
             await self._refuse(error, scope, receive, send)
-        except BrokerAway as error:
-            await self._send_away(error, scope, receive, send)
+        except (BrokerAway, StoreAway, TimeoutError):
+            await self._send_away(scope, receive, send)
         else:
             await _send(send, status, content_type, body)
         self._meters.seconds.observe(time.perf_counter() - began)
@@ -82,8 +95,9 @@ class Door:
             raise NotPossible(f"{scope['method']} is not possible at {PATH}; send events by POST.")
         head = _head_of(scope["headers"])
         key = self._key_of(head)
-        body = await read_body(receive, head.encoding, self._body_seconds_max)
-        self._meters.read(len(body))
+        body = await self._read(receive, head.encoding)
+        scope[_READ] = True
+        self._meters.read_bytes += len(body)
         terms = self._terms(key)
         if len(body) <= _BODY_BYTES_AT_ONCE:
             outcome = _examine(head, scope, body, terms)
@@ -92,17 +106,25 @@ class Door:
         await self._publish(outcome, terms)
         return reply_to(outcome, "" if outcome.single and type(outcome.verdicts[0]) is Accepted else _trace(scope))
 
+    async def _read(self, receive: Receive, encoding: bytes) -> bytes:
+        try:
+            return await self._deadlines.bounded(read_body(receive, encoding), self._limits.body_seconds_max)
+        except TimeoutError:
+            raise TooSlow(f"The body did not arrive within {self._limits.body_seconds_max:g} s.") from None
+
     def _key_of(self, head: Head) -> WriteKey:
         if not head.key:
             raise Unauthenticated("Send the channel's write key: 'Authorization: Bearer <key>', or X-Write-Key.")
         key = self._registry.holder_of(head.key)
+        if key is None and not self._registry.loaded:
+            raise StoreAway("the keys have not been read yet")
         if key is None:
             raise Unauthenticated("The write key is not known here, or it was revoked.")
         return key
 
     def _terms(self, key: WriteKey) -> Terms:
-        now = clock.now()
-        return Terms(key, self._registry.kinds, now, now - self._live_age_max, now + self._live_ahead_max)
+        now, limits = clock.now(), self._limits
+        return Terms(key, self._registry.kinds, now, now - limits.live_age_max, now + limits.live_ahead_max)
 
     async def _publish(self, outcome: Outcome, terms: Terms) -> None:
         """Returns when Kafka has everything. What is refused is kept as far as that is possible now."""
@@ -114,25 +136,34 @@ class Door:
             else:
                 good += 1
         try:
-            await self._publisher.publish(records_of(outcome, terms, self._partitions))
-        except BrokerAway:
+            records = records_of(outcome, terms, self._limits.partitions)
+            await self._deadlines.bounded(self._publisher.publish(records), self._limits.publish_seconds_max)
+            self.acknowledged = True
+        except (BrokerAway, TimeoutError):
+            self.acknowledged = False
             self._meters.unkept(len(outcome.verdicts) - good)
             if good:
                 self._meters.failed(channel, good)
                 raise
         if good:
-            self._meters.accepted(channel, good)
+            self._meters.accepted[channel] += good
 
     async def _refuse(self, error: Refused, scope: Scope, receive: Receive, send: Send) -> None:
         self._meters.refused(error.status)
         token = logs.bind_correlation(_trace(scope))
         response = web.answer_to(error)
         logs.unbind_correlation(token)
-        if not isinstance(error, Unauthenticated | Forbidden):
-            response.headers["Connection"] = "close"
-        await response(scope, receive, send)
+        if scope.get(_READ):
+            await response(scope, receive, send)
+            return
+        # To close while the caller still sends would reset the connection, and the answer would be lost with it.
+        response.headers["Connection"] = "close"
+        await _send_head(send, response)
+        with contextlib.suppress(TimeoutError):
+            await self._deadlines.bounded(discard(receive), self._limits.body_seconds_max)
+        await send({"type": "http.response.body", "body": b""})
 
-    async def _send_away(self, error: BrokerAway, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _send_away(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._meters.refused(503)
         token = logs.bind_correlation(_trace(scope))
         response = web.problem(
@@ -179,6 +210,13 @@ def _head_of(headers: list[tuple[bytes, bytes]]) -> Head:
 
 def _trace(scope: Scope) -> str:
     return web.correlation_of(Headers(scope=scope))
+
+
+async def _send_head(send: Send, response: Response) -> None:
+    """The whole answer but for its end, so that the caller has it while the connection stays open."""
+    head = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    await send(head)
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
 
 
 async def _send(send: Send, status: int, content_type: bytes, body: bytes) -> None:

@@ -89,7 +89,9 @@ class Outcome(Struct, frozen=True):
 
 def decode_batch(body: bytes, form: Form, terms: Terms) -> Outcome:
     """One event, an array of events, or {"events": [...]}. Refused when the whole body cannot be read."""
-    first = body[:1] if body[:1] not in _WHITESPACE else body.lstrip(_WHITESPACE)[:1]
+    first = body[:1]
+    if first in _WHITESPACE:
+        first = body.lstrip(_WHITESPACE)[:1]
     if not first:
         raise Refused("The body is empty; send an event or an array of events as JSON.")
     if first == b"[":
@@ -98,11 +100,12 @@ def decode_batch(body: bytes, form: Form, terms: Terms) -> Outcome:
         return Outcome(_judged(_split(body), form, terms))
     if form is Form.CLOUD_BATCH:
         raise Refused("A body of the type application/cloudevents-batch+json is a JSON array.")
-    if form is Form.NATIVE and b'"events"' in body:
+    verdict = _judge(body, 0, form, terms)
+    if type(verdict) is Rejected and form is Form.NATIVE and b'"events"' in body:
         wrapped = _wrapped(body)
         if wrapped is not None:
             return Outcome(_judged(_split(wrapped), form, terms), at="/events")
-    return Outcome([_judge(body, 0, form, terms)], single=True)
+    return Outcome([verdict], single=True)
 
 
 def decode_binary(headers: Iterable[tuple[bytes, bytes]], content_type: bytes, body: bytes, terms: Terms) -> Outcome:

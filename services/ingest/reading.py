@@ -1,15 +1,14 @@
-"""How is a request's body read? With a cap, a deadline, and inflated while it streams."""
+"""How is a request's body read? With a cap, and inflated while it streams."""
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from typing import Final
 
 from starlette.types import Receive
 
 from libs.common.errors import Refused
-from services.ingest.refusals import TooLarge, TooSlow, UnsupportedEncoding
+from services.ingest.refusals import TooLarge, UnsupportedEncoding
 
 BODY_BYTES_MAX: Final = 1 << 20
 RATIO_MAX: Final = 100
@@ -23,17 +22,13 @@ class Disconnected(Exception):
     """The caller went away before the body was complete; there is nobody to answer."""
 
 
-async def read_body(receive: Receive, encoding: bytes, seconds_max: float) -> bytes:
-    """The whole body, inflated. Refused (408, 413, 415, 400) past a limit."""
+async def read_body(receive: Receive, encoding: bytes) -> bytes:
+    """The whole body, inflated. Refused (413, 415, 400) past a limit."""
     inflater = _inflater(encoding)
-    try:
-        async with asyncio.timeout(seconds_max):
-            message = await receive()
-            if not inflater and message["type"] == "http.request" and not message.get("more_body", False):
-                return _capped(message.get("body", b""))
-            return await _read_on(receive, message, inflater)
-    except TimeoutError:
-        raise TooSlow(f"The body did not arrive within {seconds_max:g} s.") from None
+    message = await receive()
+    if not inflater and message["type"] == "http.request" and not message.get("more_body", False):
+        return _capped(message.get("body", b""))
+    return await _read_on(receive, message, inflater)
 
 
 async def _read_on(receive: Receive, message: object, inflater: Inflater | None) -> bytes:
@@ -52,6 +47,12 @@ async def _read_on(receive: Receive, message: object, inflater: Inflater | None)
     if inflater:
         inflater.finish()
     return bytes(body)
+
+
+async def discard(receive: Receive) -> None:
+    """Takes what is still coming of a body that nobody wants."""
+    while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
+        pass
 
 
 class Inflater:

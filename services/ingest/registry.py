@@ -34,6 +34,8 @@ class Registry:
     def __init__(self, database: Database, metrics: Metrics, keys_file: Path | None = None) -> None:
         self.keys = KeyBook([])
         self.kinds = Kinds()
+        # Until the tables were read once nobody can be told that a key is not known.
+        self.loaded = False
         self._database = database
         self._keys_file = keys_file
         self._stored_keys: list[StoredKey] = []
@@ -72,6 +74,7 @@ class Registry:
             if names != self.kinds.own:
                 self.kinds = Kinds(names)
             self._refreshed = time.monotonic()
+            self.loaded = True
 
     def holder_of(self, header: bytes) -> WriteKey | None:
         """The key that this header carries; notes that it was used."""

@@ -53,6 +53,8 @@ class AllRefused(Struct, frozen=True):
 
 def reply_to(outcome: Outcome, trace_id: str) -> tuple[int, bytes, bytes]:
     """Status, content type and body of the answer to a request whose accepted events are acknowledged."""
+    if outcome.single and type(outcome.verdicts[0]) is Accepted:
+        return 202, JSON, _ENCODER.encode(Receipt(1, [], [outcome.verdicts[0].id]))
     ids = [verdict.id for verdict in outcome.verdicts if isinstance(verdict, Accepted)]
     refused = [verdict for verdict in outcome.verdicts if isinstance(verdict, Rejected)]
     if ids:

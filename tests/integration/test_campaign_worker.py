@@ -4,113 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
 
-from libs.common import clock, documents, migrations, progress
+from libs.common import clock, documents, migrations
 from libs.common.db import Database
 from libs.common.documents import SnapshotWatcher
-from libs.common.events import Consent, ContactRequested, Decided, Fact, MessageSettled, ProfileUpdated
-from libs.common.kafka import Publisher, Record, UnitReader, ensure_topics
+from libs.common.events import ContactRequested, Decided, Fact
+from libs.common.kafka import Publisher, ensure_topics
 from libs.common.metrics import Metrics
-from libs.common.topics import (
-    CONTACT_REQUESTED,
-    DECIDED,
-    MESSAGE_SETTLED,
-    PROFILE_UPDATED,
-    TRIGGERED,
-    Topic,
-    dead_letters,
-    partition_of,
-)
+from libs.common.topics import partition_of
 from libs.common.unit import Floor
-from libs.common.worker import Worker
 from services.campaign import store
-from services.campaign.app import spec_of
 from services.campaign.document import KIND, compile_library
-from tests.campaign_situations import COMPANY, trigger
-
-UNITS = 2
-TOPICS = {each.event: each for each in (CONTACT_REQUESTED, DECIDED, MESSAGE_SETTLED, PROFILE_UPDATED, TRIGGERED)}
-DOCUMENT = {
-    "id": "spring",
-    "name": "Spring",
-    "trigger": "offer.spring",
-    "channel": "sms",
-    "template": "spring-text",
-    "quiet_hours": None,
-    "cap": {"times": 1, "per": "7d"},
-}
-
-F = TypeVar("F", bound=Fact)
-
-
-@dataclass
-class Place:
-    floor: Floor
-    library: SnapshotWatcher[Any]
-    connection: Any
-
-    async def activate(self, **changes: Any) -> None:
-        body = DOCUMENT | changes
-        async with self.floor.database.transaction() as tx:
-            written = await documents.create_version(tx, KIND, str(body["id"]), msgspec.json.encode(body), author="m")
-            await documents.activate(tx, KIND, written.id, written.version, author="m")
-        await self.library.refresh()
-
-    async def give(self, *events: Fact) -> None:
-        await self.floor.publisher.publish([_record(event) for event in events])
-
-    async def mark(self) -> None:
-        """Rules say that everything up to now has been sent, so that gated timers may fire."""
-        now = clock.to_ms(datetime.now(UTC))
-        stamps = [progress.stamp(progress.origin_of("rules.match", unit), now) for unit in range(UNITS)]
-        await self.floor.publisher.publish(
-            [
-                Record(TRIGGERED.name, unit, None, None, [(progress.MARK, stamp)])
-                for unit in range(UNITS)
-                for stamp in stamps
-            ]
-        )
-
-    async def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in await self.connection.fetch(sql)]
-
-    async def until(self, sql: str, wanted: list[tuple[Any, ...]], seconds: float = 20.0) -> None:
-        found: list[tuple[Any, ...]] = []
-        try:
-            async with asyncio.timeout(seconds):
-                while (found := await self.rows(sql)) != wanted:
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise AssertionError(f"{sql} gave {found}, not {wanted}") from None
-
-    async def published(self, kind: type[F]) -> list[F]:
-        topic = TOPICS[kind].name
-        found: list[F] = []
-        for unit in range(UNITS):
-            reader = UnitReader(
-                self.floor.bootstrap, unit, [topic], aside=dead_letters("campaign"), prefix=self.floor.prefix
-            )
-            await reader.start({})
-            while fetched := await reader.fetch(1000, 0.3):
-                found += [
-                    msgspec.json.decode(each.value, type=kind) for each in fetched[topic] if each.value is not None
-                ]
-            await reader.stop()
-        return found
-
-
-def _record(event: Fact) -> Record:
-    topic: Topic = TOPICS[type(event)]
-    key = topic.key(event).encode()
-    return Record(topic.name, partition_of(key, UNITS), key, msgspec.json.encode(event), [])
+from tests.campaign_situations import profile
+from tests.campaign_stage import DOCUMENT, UNITS, Place, customer, fired, running, settled
 
 
 @pytest.fixture
@@ -132,38 +44,6 @@ async def place(kafka_bootstrap: str, database_url: str, topic_prefix: str) -> A
     await database.stop()
 
 
-@asynccontextmanager
-async def running(place: Place) -> AsyncIterator[Worker]:
-    worker = Worker(spec_of(place.library, COMPANY, lambda outcome, gate: None), place.floor)
-    await worker.start()
-    try:
-        yield worker
-    finally:
-        await worker.stop()
-
-
-def customer(customer_id: str = "c1", version: int = 1, sms: bool = True, **changes: Any) -> ProfileUpdated:
-    said = Consent(sms, clock.now())
-    base = ProfileUpdated(
-        customer_id,
-        f"person-of-{customer_id}",
-        version,
-        {"phone": "+821012345678"},
-        {"sms": said},
-        "Asia/Seoul",
-    )
-    return msgspec.structs.replace(base, **changes)
-
-
-def settled(message_id: str, contacted: bool, customer_id: str = "c1") -> MessageSettled:
-    status = "accepted" if contacted else "dropped"
-    return MessageSettled(message_id, "", "spring", customer_id, "sms", status, contacted, clock.now())
-
-
-def fired(number: int = 1, customer_id: str = "c1", **changes: Any) -> Any:
-    return trigger(number, customer_id, **({"occurred_at": clock.now()} | changes))
-
-
 OUTCOMES = "SELECT outcome, gate, count(*)::int FROM decision GROUP BY 1, 2 ORDER BY 1, 2"
 CONTACTS = "SELECT state, count(*)::int FROM contact GROUP BY 1 ORDER BY 1"
 ONE_CONTACT = [("contact", "channel", 1)]
@@ -179,7 +59,8 @@ def _shift(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> Callable[[], None]
 async def test_a_trigger_becomes_a_decision_and_a_request_that_delivery_commits(place: Place) -> None:
     await place.activate()
     async with running(place):
-        await place.give(customer(), fired(include={"amount": "45000"}))
+        await place.meet(customer())
+        await place.give(fired(include={"amount": "45000"}))
         await place.until(OUTCOMES, ONE_CONTACT)
         await place.until(CONTACTS, [("reserved", 1)])
         [requested] = await place.published(ContactRequested)
@@ -195,29 +76,35 @@ async def test_a_trigger_becomes_a_decision_and_a_request_that_delivery_commits(
 async def test_a_hundred_triggers_at_once_never_exceed_the_cap(place: Place) -> None:
     await place.activate()
     async with running(place):
-        await place.give(customer(), *(fired(number) for number in range(100)))
+        await place.meet(customer())
+        await place.give(*(fired(number) for number in range(100)))
         await place.until(OUTCOMES, [*ONE_CONTACT, ("denied", "cap", 99)])
     assert len(await place.published(ContactRequested)) == 1
 
 
 async def test_a_hundred_triggers_over_linked_records_of_two_units_never_exceed_the_cap(place: Place) -> None:
-    ids = ["c1", next(f"x{n}" for n in range(99) if partition_of(f"x{n}".encode(), UNITS) != _unit("c1"))]
+    ids = ["c1", _other("c1", same_unit=False)]
     person: dict[str, Any] = {"person_id": "p1", "linked": ids}
     await place.activate()
-    await place.give(*(customer(each, **person) for each in ids))
+    person["profile"] = profile(version=1, consent_sms=True, has_phone=True)
     await place.give(*(fired(number, each, **person) for number in range(50) for each in ids))
     async with running(place):
         await place.until(OUTCOMES, [*ONE_CONTACT, ("denied", "cap", 99)])
 
 
-def _unit(customer_id: str) -> int:
-    return partition_of(customer_id.encode(), UNITS)
+def _other(customer_id: str, *, same_unit: bool) -> str:
+    def unit(each: str) -> int:
+        return partition_of(each.encode(), UNITS)
+
+    candidates = (f"x{number}" for number in range(100))
+    return next(each for each in candidates if (unit(each) == unit(customer_id)) is same_unit)
 
 
 async def test_a_repeated_trigger_makes_no_second_decision(place: Place) -> None:
     await place.activate(cap=None)
     async with running(place):
-        await place.give(customer(), fired(1))
+        await place.meet(customer())
+        await place.give(fired(1))
         await place.until(OUTCOMES, ONE_CONTACT)
         await place.give(fired(1), fired(1), fired(2))
         await place.until(OUTCOMES, [("contact", "channel", 2)])
@@ -228,7 +115,8 @@ async def test_a_repeated_trigger_makes_no_second_decision(place: Place) -> None
 async def test_what_is_not_contacted_gives_its_place_under_the_cap_back(place: Place) -> None:
     await place.activate()
     async with running(place):
-        await place.give(customer(), fired(1))
+        await place.meet(customer())
+        await place.give(fired(1))
         await place.until(CONTACTS, [("reserved", 1)])
         [requested] = await place.published(ContactRequested)
         await place.give(settled(requested.message_id, contacted=False))
@@ -242,7 +130,10 @@ async def test_an_older_profile_never_replaces_a_newer_one(place: Place) -> None
     async with running(place):
         await place.give(customer(version=5, sms=False), customer(version=4, sms=True))
         await place.until("SELECT version::int FROM customer", [(5,)])
-        await place.give(customer(version=3, sms=True), fired())
+        # Another customer of the same unit says when the old profile has been read.
+        await place.give(customer(version=3, sms=True), customer(_other("c1", same_unit=True), version=1))
+        await place.until("SELECT version::int FROM customer ORDER BY 1", [(1,), (5,)])
+        await place.give(fired())
         await place.until(OUTCOMES, [("denied", "consent", 1)])
 
 
@@ -258,7 +149,8 @@ async def test_a_deferred_decision_is_decided_anew_when_its_time_comes(
     await place.activate(quiet_hours=_quiet_three_hours_ago())
     restore = _shift(monkeypatch, timedelta(hours=-3))
     async with running(place):
-        await place.give(customer(), fired(1))
+        await place.meet(customer())
+        await place.give(fired(1))
         await place.until(OUTCOMES, [("deferred", "quiet_hours", 1)])
         restore()
         await asyncio.sleep(1.5)
@@ -277,7 +169,8 @@ async def test_a_deferred_decision_passes_every_gate_again_at_its_release(
     await place.activate(quiet_hours=_quiet_three_hours_ago())
     restore = _shift(monkeypatch, timedelta(hours=-3))
     async with running(place):
-        await place.give(customer(), fired(1))
+        await place.meet(customer())
+        await place.give(fired(1))
         await place.until(OUTCOMES, [("deferred", "quiet_hours", 1)])
         restore()
         async with place.floor.database.transaction() as tx:
@@ -300,7 +193,8 @@ async def test_a_reservation_that_nobody_answers_for_is_given_back(
     await place.activate()
     restore = _shift(monkeypatch, timedelta(days=-10))
     async with running(place):
-        await place.give(customer(), fired(1))
+        await place.meet(customer())
+        await place.give(fired(1))
         await place.until(CONTACTS, [("reserved", 1)])
         restore()
         await place.mark()
@@ -309,7 +203,8 @@ async def test_a_reservation_that_nobody_answers_for_is_given_back(
 
 async def test_a_campaign_counts_within_two_seconds_of_its_activation(place: Place) -> None:
     async with running(place):
-        await place.give(customer(), fired(1))
+        await place.meet(customer())
+        await place.give(fired(1))
         body = msgspec.json.encode(DOCUMENT | {"cap": None})
         async with place.floor.database.transaction() as tx:
             await documents.create_version(tx, KIND, "spring", body, author="m")
@@ -327,17 +222,7 @@ async def test_a_message_that_cannot_be_understood_is_buried_and_the_rest_goes_o
         fired(2, customer_id="c1", person_id="p\x00"),
         fired(3, occurred_at=datetime(2026, 1, 1)),  # noqa: DTZ001 - it has no zone on purpose.
     ]
-    async with running(place):
-        await place.give(customer(), fired(4), *bad, fired(5))
+    async with running(place, buried=len(bad)):
+        await place.meet(customer())
+        await place.give(fired(4), *bad, fired(5))
         await place.until(OUTCOMES, [("contact", "channel", 2)])
-    reader = UnitReader(
-        place.floor.bootstrap,
-        _unit("c1"),
-        [dead_letters("campaign")],
-        aside=DECIDED.name,
-        prefix=place.floor.prefix,
-    )
-    await reader.start({})
-    buried = (await reader.fetch(100, 2.0))[dead_letters("campaign")]
-    await reader.stop()
-    assert len(buried) == len(bad)

@@ -232,7 +232,7 @@ def moved(when: dict[str, Any], event: dict[str, Any]) -> bool:
     if change["was"] not in order or change["now"] not in order:
         return False
     rises: bool = order.index(change["now"]) > order.index(change["was"])
-    return rises == (when["direction"] == "up")
+    return rises == bool(when["direction"] == "up")
 
 
 def amount(measure: dict[str, Any], event: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ import msgspec
 import pytest
 
 from deploy.local.broker import KafkaBroker
-from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresServer
 from libs.common import worker_tables
 from libs.common.errors import BrokerAway
@@ -34,19 +33,6 @@ from tests import tally
 from tests.tally import GIVEN, SPLIT, UNITS, Given
 
 KEYS = 24
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """Durable: these tests stop the server in the middle of its work."""
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), free_port()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    with KafkaBroker(tmp_path_factory.mktemp("kafka"), free_port()) as server:
-        yield server
 
 
 @dataclass

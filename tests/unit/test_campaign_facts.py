@@ -85,9 +85,9 @@ def test_a_newer_snapshot_opens_and_closes_a_complaint_and_lifts_nothing_else() 
     assert facts_of(opened, {"c1": record(version=3)})[0].suppressed == {"open_complaint"}
 
 
-def test_only_the_records_own_contact_points_count() -> None:
+def test_a_person_is_reached_at_the_contact_points_of_all_records() -> None:
     records = {"c1": record(linked=["c1", "c2"], points=["email"]), "c2": record(points=["phone"])}
-    assert facts_of(trigger(), records)[0].points == {"email"}
+    assert facts_of(trigger(), records)[0].points == {"email", "phone"}
 
 
 def test_after_an_unmerge_the_newer_copy_says_who_belongs_together() -> None:

@@ -106,6 +106,8 @@ def test_a_stale_trigger_is_dropped_with_its_reason() -> None:
         ("open_complaint", "sms", "marketing", True),
         ("open_complaint", "sms", "service", False),
         ("open_complaint", "sms", "transactional", False),
+        ("complained:sms", "sms", "marketing", True),
+        ("complained:sms", "sms", "transactional", False),
         ("erased", "sms", "transactional", True),
         ("bounced:email", "email", "transactional", True),
         ("bounced:email", "sms", "marketing", False),

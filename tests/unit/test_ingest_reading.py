@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
+from collections.abc import AsyncIterator
 
 import pytest
 from starlette.types import Message
 
 from libs.common.errors import Refused
+from services.ingest.deadlines import Deadlines
 from services.ingest.reading import BODY_BYTES_MAX, Disconnected, read_body
-from services.ingest.refusals import TooLarge, TooSlow, UnsupportedEncoding
+from services.ingest.refusals import TooLarge, UnsupportedEncoding
 
 
 class Sender:
@@ -31,8 +33,8 @@ class Sender:
         return self._messages[self.taken - 1]
 
 
-async def read(*chunks: bytes, encoding: bytes = b"", ends: bool = True, seconds_max: float = 5.0) -> bytes:
-    return await read_body(Sender(*chunks, ends=ends), encoding, seconds_max)
+async def read(*chunks: bytes, encoding: bytes = b"", ends: bool = True) -> bytes:
+    return await read_body(Sender(*chunks, ends=ends), encoding)
 
 
 async def test_chunks_are_one_body() -> None:
@@ -51,7 +53,7 @@ async def test_a_compressed_body_is_inflated_however_it_is_cut(encoding: bytes, 
 async def test_a_body_over_the_cap_is_refused_before_it_is_read_to_its_end() -> None:
     sender = Sender(*[b"x" * 100_000] * 50)
     with pytest.raises(TooLarge):
-        await read_body(sender, b"", 5.0)
+        await read_body(sender, b"")
     assert sender.taken == BODY_BYTES_MAX // 100_000 + 1
 
 
@@ -83,11 +85,27 @@ async def test_an_encoding_that_nobody_understands_is_refused() -> None:
     assert await read(b"x", encoding=b"identity") == b"x"
 
 
-async def test_a_body_that_does_not_end_in_time_is_refused() -> None:
-    with pytest.raises(TooSlow):
-        await read(b"{", ends=False, seconds_max=0.05)
-    with pytest.raises(TooSlow):
-        await read(seconds_max=0.05)
+@pytest.fixture
+async def deadlines() -> AsyncIterator[Deadlines]:
+    held = Deadlines()
+    await held.start()
+    yield held
+    await held.stop()
+
+
+@pytest.mark.parametrize("chunks", [(), (b"{",)])
+async def test_a_body_that_does_not_end_in_time_is_given_up(deadlines: Deadlines, chunks: tuple[bytes, ...]) -> None:
+    with pytest.raises(TimeoutError):
+        await deadlines.bounded(read(*chunks, ends=False), 0.05)
+    assert await deadlines.bounded(read(b"{}"), 0.05) == b"{}"
+
+
+async def test_a_cancellation_from_elsewhere_is_no_timeout(deadlines: Deadlines) -> None:
+    task = asyncio.create_task(deadlines.bounded(read(ends=False), 5.0))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_a_caller_who_hangs_up_is_not_answered() -> None:
@@ -95,4 +113,4 @@ async def test_a_caller_who_hangs_up_is_not_answered() -> None:
         return {"type": "http.disconnect"}
 
     with pytest.raises(Disconnected):
-        await read_body(gone, b"", 1.0)
+        await read_body(gone, b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -11,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from libs.common.db import Row
 from libs.common.documents import DocumentVersion, ListedDocument
+from libs.common.errors import Fault
 from libs.common.web import Document
 
 
@@ -76,8 +78,19 @@ class ChangeView(BaseModel):
     at: datetime
 
 
+class FaultView(BaseModel):
+    pointer: str
+    detail: str
+
+
 class Validity(BaseModel):
     valid: bool
+    errors: list[FaultView] = []
+
+    @classmethod
+    def of(cls, faults: Sequence[Fault]) -> Self:
+        views = [FaultView(pointer=f"#{each.pointer}", detail=each.detail) for each in faults]
+        return cls(valid=not views, errors=views)
 
 
 class Difference(BaseModel):
