@@ -156,19 +156,15 @@ async def read(connection: Any, worker: str, me: str, unit: int, epoch: int) -> 
     return Lease(unit, epoch, row["revision"], row["progress"])
 
 
-async def hold(tx: Tx, worker: str, me: str, unit: int, epoch: int, revision: int) -> bool:
-    """Lock the unit's row for this transaction and check that it is ours and as we left it.
-
-    Returns whether a redrive of its dead letters is asked for. Fenced when somebody else owns or changed it.
-    """
+async def hold(tx: Tx, worker: str, me: str, unit: int, epoch: int, revision: int) -> None:
+    """Lock the unit's row for this transaction. Fenced when it is not ours any more, or not as we left it."""
     row = await tx.fetchrow(
-        "SELECT owner, epoch, revision, redrive FROM worker_unit WHERE worker = $1 AND unit = $2 FOR UPDATE",
+        "SELECT owner, epoch, revision FROM worker_unit WHERE worker = $1 AND unit = $2 FOR UPDATE",
         worker,
         unit,
     )
     if row is None or row["owner"] != me or row["epoch"] != epoch or row["revision"] != revision:
         raise Fenced(f"{worker}/{unit} has another owner")
-    return bool(row["redrive"])
 
 
 async def save(tx: Tx, worker: str, unit: int, progress: str, *, redriven: bool) -> None:

@@ -62,9 +62,9 @@ class Worker:
         if not found and time.monotonic() - self._renewed > 2 * lease.LEASE_SECONDS:
             found.append(f"{self.spec.name}: leases have not been renewed for a while")
         return found + [
-            f"{self.spec.name}/{unit}: {runner.trouble}"
+            f"{self.spec.name}/{unit}: {runner.book.trouble}"
             for unit, runner in sorted(self._runners.items())
-            if runner.trouble
+            if runner.book.trouble
         ]
 
     def units(self) -> list[int]:
@@ -124,7 +124,7 @@ class Worker:
             if (runner := self._runners.get(each.unit)) is not None:
                 runner.soonest = soonest.get((each.unit, True)), soonest.get((each.unit, False))
                 runner.redrive_asked = each.redrive
-        plan = lease.plan(me, holdings, {unit: runner.epoch for unit, runner in self._runners.items()}, alive)
+        plan = lease.plan(me, holdings, {unit: runner.book.epoch for unit, runner in self._runners.items()}, alive)
         await self._let_go([*plan.lost, *plan.release])
         if plan.take and not self._stopping.is_set():
             async with self._floor.database.connection() as connection:
@@ -142,7 +142,7 @@ class Worker:
         """Drain, then release: a batch in hand is finished first, so that nothing is done twice without need."""
         tasks = [self._tasks[unit] for unit in units]
         for unit in units:
-            self._runners[unit].stopping = True
+            self._runners[unit].stop()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=lease.LEASE_SECONDS * 2)
             for task in late:

@@ -225,6 +225,29 @@ async def test_a_gated_timer_waits_for_the_clock_of_its_origins_and_then_fires_o
     assert fired == [("plain", False), ("gated", True)]
 
 
+async def test_a_timer_that_cannot_be_handled_is_buried_and_the_others_fire(place: Place) -> None:
+    fired: list[str] = []
+
+    async def on_timers(batch: Sequence[Timer], tx: UnitTx) -> Sequence[Fact]:
+        if any(timer.key == "bad" for timer in batch):
+            raise ValueError("a bad timer")
+        fired.extend(timer.key for timer in batch)
+        return []
+
+    async with place.floor.database.transaction() as tx:
+        keys = ["a", "bad", "c"]
+        await put(tx, "tally.count", 1, [Timer(key, clock.now(), key.encode(), gated=False) for key in keys])
+    async with running(place.floor, replace(tally.specs()[1], on_timers=on_timers)):
+
+        async def done() -> bool:
+            return sorted(fired) == ["a", "c"]
+
+        await place.until(done)
+    [dead] = await place.read_all(dead_letters("tally"))
+    assert (dead.key, dict(dead.headers)["topic"]) == (b"bad", b"timer")
+    assert b"a bad timer" in dict(dead.headers)["reason"]
+
+
 async def test_a_worker_with_another_number_of_units_refuses_to_start(place: Place) -> None:
     async with running(place.floor, tally.specs()[0]) as [first]:
 

@@ -8,9 +8,9 @@ import pytest
 
 from libs.common.kafka import Record
 from libs.common.progress import Progress
-from libs.common.unit import WorkerSpec
+from libs.common.unit import WorkerSpec, burial
 from libs.common.unit.aftermath import Aftermath
-from libs.common.unit.burial import BURIED_PER_MINUTE_MAX, Pace, dead_letter
+from libs.common.unit.burial import BURIED_PER_MINUTE_MAX, Pace
 from libs.common.unit.reading import Reading
 from tests.tally import specs
 
@@ -35,24 +35,26 @@ def spec() -> WorkerSpec:
 GOOD = b'{"key": "k", "number": 1}'
 
 
+LETTERS = spec().dead_letters
+
+
+def letter(record: Read, topic: str = "tally.given.v1", worker: bytes = b"tally.split") -> Read:
+    """A message as it comes back out of the dead-letter topic."""
+    dead = burial.of_message(topic, record, "because", dead_letters=LETTERS)
+    return Read(dead.value, [("worker", worker), *dead.about.items()], topic=LETTERS, offset=99)
+
+
 def test_a_dead_letter_that_dies_again_keeps_its_first_place_and_counts_on() -> None:
-    first = dead_letter(spec(), 0, "tally.given.v1", Read(b"x"), "because", ("origin", b"tally.split/0:1"))
-    again = Read(first.value, first.headers, topic=first.topic, offset=99)
-    second = dict(dead_letter(spec(), 0, first.topic, again, "still", ("origin", b"tally.split/0:2")).headers)
-    assert (second["topic"], second["offset"], second["attempts"], second["reason"]) == (
-        b"tally.given.v1",
-        b"7",
-        b"2",
-        b"still",
-    )
+    again = burial.of_message(LETTERS, letter(Read(b"x")), "still", dead_letters=LETTERS).about
+    assert again == {"reason": b"still", "topic": b"tally.given.v1", "offset": b"7", "attempts": b"2"}
 
 
 def test_a_dead_letter_of_another_worker_is_passed_over() -> None:
-    letter = dead_letter(spec(), 0, "tally.given.v1", Read(GOOD), "because", ("origin", b"tally.split/0:1"))
     reading = Reading(spec())
-    assert "tally.given.v1" in reading.read([(letter.topic, Read(letter.value, letter.headers))], Progress()).messages
-    foreign = [("worker", b"tally.count") if name == "worker" else (name, value) for name, value in letter.headers]
-    assert reading.read([(letter.topic, Read(letter.value, foreign))], Progress()).empty
+    mine, foreign = letter(Read(GOOD)), letter(Read(GOOD), worker=b"tally.count")
+    [message] = reading.read([(LETTERS, mine)], Progress()).messages["tally.given.v1"]
+    assert message.attempts == 2
+    assert reading.read([(LETTERS, foreign)], Progress()).empty
 
 
 def test_what_cannot_be_read_is_set_aside_with_a_reason_and_the_position_moves_on() -> None:

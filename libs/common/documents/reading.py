@@ -37,9 +37,7 @@ async def get(connection: Connection, kind: str, id: str, which: Which = "latest
         row = await connection.fetchrow(wanted + _CHOICE[which], kind, id)
     if row is None:
         named = f"version {which}" if isinstance(which, int) else f"{which} version"
-        raise NotFound(
-            f"There is no {kind} {id!r}." if which == "latest" else f"{kind} {id!r} has no {named}."
-        )
+        raise NotFound(f"There is no {kind} {id!r}." if which == "latest" else f"{kind} {id!r} has no {named}.")
     return version_of(row)
 
 

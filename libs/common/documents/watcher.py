@@ -57,9 +57,7 @@ class SnapshotWatcher(Generic[T]):
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._log = logs.get(__name__).bind(kind=kind)
-        self._number = metrics.gauge("document_snapshot_number", "The snapshot in use.", ["kind"]).labels(
-            kind
-        )
+        self._number = metrics.gauge("document_snapshot_number", "The snapshot in use.", ["kind"]).labels(kind)
         self._failures = metrics.counter(
             "document_snapshot_failures_total", "Snapshots that could not be used.", ["kind"]
         ).labels(kind)

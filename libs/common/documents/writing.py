@@ -168,9 +168,7 @@ async def _lock(tx: Tx, kind: str) -> None:
 
 
 async def _latest(tx: Tx, kind: str, id: str) -> int:
-    return int(
-        await tx.fetchval("SELECT max(version) FROM document WHERE kind = $1 AND id = $2", kind, id) or 0
-    )
+    return int(await tx.fetchval("SELECT max(version) FROM document WHERE kind = $1 AND id = $2", kind, id) or 0)
 
 
 def _require(kind: str, id: str, expected: int | None, latest: int) -> None:

@@ -97,7 +97,6 @@ class Publisher:
             trouble = BrokerAway(f"Kafka did not acknowledge: {type(error).__name__}: {error}")
             self.healthy = False
             self._log.warning("publish_failed", error=repr(error), waiting=len(queue))
-            await self._discard()
         for _, done in queue:
             if done.done():
                 continue
@@ -105,6 +104,8 @@ class Publisher:
                 done.set_result(None)
             else:
                 done.set_exception(trouble)
+        if trouble is not None:
+            await self._discard()
 
     async def _flush(self, records: Iterable[Record]) -> None:
         producer = self._producer or await self._connect()

@@ -59,9 +59,7 @@ class Life:
             await self._stop(http)
         return EXIT_FAILED if dead else 0
 
-    async def _first_death(
-        self, http: asyncio.Task[None], stopped: asyncio.Task[bool], up: asyncio.Task[None]
-    ) -> bool:
+    async def _first_death(self, http: asyncio.Task[None], stopped: asyncio.Task[bool], up: asyncio.Task[None]) -> bool:
         """Waits for a signal (False) or for something that should have lived on (True)."""
         waiting: set[asyncio.Task[Any]] = {http, stopped, up}
         while True:

@@ -41,9 +41,7 @@ def run(service: str, settings_class: type[S], build: Callable[[S], Awaitable[Ap
     raise SystemExit(code)
 
 
-async def serve(
-    service: str, settings: S, build: Callable[[S], Awaitable[App]], listener: socket.socket
-) -> int:
+async def serve(service: str, settings: S, build: Callable[[S], Awaitable[App]], listener: socket.socket) -> int:
     """Runs until a signal (0) or until a part dies (1)."""
     stop = asyncio.Event()
     with _signals(stop):

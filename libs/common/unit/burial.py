@@ -4,30 +4,48 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from typing import NamedTuple
 
-from libs.common.kafka import Headers, Received, Record
-from libs.common.unit.shapes import WorkerSpec
+from libs.common.kafka import Received
+from libs.common.timers import Timer
 
 BURIED_PER_MINUTE_MAX = 200
 _REASON_LENGTH_MAX = 2000
 
 
-def dead_letter(
-    spec: WorkerSpec, unit: int, topic: str, record: Received, reason: str, stamp: tuple[str, bytes]
-) -> Record:
-    """The record for the dead-letter topic; one that died before keeps where it first came from."""
-    about = dict(record.headers)
-    again = topic == spec.dead_letters
-    headers: Headers = [
-        stamp,
-        ("worker", spec.name.encode()),
-        ("reason", reason[:_REASON_LENGTH_MAX].encode("utf-8", "replace")),
-        ("topic", about["topic"] if again and "topic" in about else topic.encode()),
-        ("partition", str(unit).encode()),
-        ("offset", about["offset"] if again and "offset" in about else str(record.offset).encode()),
-        ("attempts", str(int(about.get("attempts", b"0")) + 1 if again else 1).encode()),
-    ]
-    return Record(spec.dead_letters, unit, record.key, record.value, headers)
+class DeadLetter(NamedTuple):
+    """What goes to the dead-letter topic: key and value as they were, and where it comes from and why."""
+
+    key: bytes | None
+    value: bytes | None
+    about: dict[str, bytes]
+
+
+def of_message(topic: str, record: Received, reason: str, *, dead_letters: str) -> DeadLetter:
+    """One that was a dead letter before keeps the place where it first came from, and counts its attempts on."""
+    before = dict(record.headers)
+    again = topic == dead_letters and "topic" in before and "offset" in before
+    return DeadLetter(
+        record.key,
+        record.value,
+        {
+            "reason": _text(reason),
+            "topic": before["topic"] if again else topic.encode(),
+            "offset": before["offset"] if again else str(record.offset).encode(),
+            "attempts": str(int(before.get("attempts", b"0")) + 1 if again else 1).encode(),
+        },
+    )
+
+
+def of_timer(timer: Timer, reason: str) -> DeadLetter:
+    """Kept for a person to look at; a redrive cannot set it again."""
+    due = timer.due.isoformat().encode()
+    about = {"reason": _text(reason), "topic": b"timer", "due": due, "attempts": b"1"}
+    return DeadLetter(timer.key.encode(), timer.payload, about)
+
+
+def _text(reason: str) -> bytes:
+    return reason[:_REASON_LENGTH_MAX].encode("utf-8", "replace")
 
 
 class Pace:

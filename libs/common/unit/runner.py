@@ -13,19 +13,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-import msgspec
-
-from libs.common import clock, lease, logs, outbox, progress, timers
-from libs.common.errors import BrokerAway, DangolError, Fenced, Misconfigured, Poison, Transient
+from libs.common import clock, lease, logs, timers
+from libs.common.errors import DangolError, Fenced, Misconfigured, Poison, Transient
 from libs.common.events import Fact
-from libs.common.kafka import MESSAGE_BYTES_MAX, Received, Record, UnitReader
-from libs.common.topics import partition_of
-from libs.common.unit.aftermath import Aftermath
-from libs.common.unit.burial import BURIED_PER_MINUTE_MAX, Pace, dead_letter
+from libs.common.kafka import UnitReader
+from libs.common.progress import Progress
+from libs.common.unit import burial
+from libs.common.unit.book import Book
+from libs.common.unit.burial import DeadLetter, Pace
 from libs.common.unit.reading import Batch, Reading, Records
 from libs.common.unit.shapes import Floor, UnitTx, WorkerSpec
 
@@ -33,48 +31,48 @@ TICK_SECONDS = 1.0
 TIMERS_PER_TICK_MAX = 500
 BACKOFF_SECONDS_MAX = 5.0
 
+_NOT_THE_MESSAGES_FAULT = (Transient, Fenced, Misconfigured)
+
 
 class UnitRunner:
-    """Runs one unit from the moment its lease is taken until it is lost or let go."""
+    """Runs one unit from the moment its lease is taken until it is lost or let go.
+
+    Once a second the worker tells it `soonest`, when its first gated and its first other timer are due, and whether an
+    operator asks for its dead letters.
+    """
 
     def __init__(self, spec: WorkerSpec, floor: Floor, taken: lease.Lease) -> None:
         self.spec = spec
-        self.unit = taken.unit
-        self.epoch = taken.epoch
-        self.cache: dict[str, Any] = {}
-        self.progress = progress.decode(taken.progress)
-        self.trouble = ""
-        self.stopping = False
-        self._floor = floor
-        self._revision = taken.revision
-        self._origin = progress.origin_of(spec.name, taken.unit)
-        self._reader: UnitReader | None = None
-        self._reading = Reading(spec)
-        self._encoder = msgspec.json.Encoder()
-        self._topics = {topic.event: topic for topic in spec.outputs}
-        self._published_seq = self._forgotten_seq = 0
-        self._next_tick = 0.0
-        self._pace = Pace()
-        compacted = [topic.name for topic in spec.outputs if topic.compacted]
-        self._aftermath = Aftermath(compacted, 2 * floor.publisher.timeout_seconds)
-        self._redrive_until: int | None = None
-        self._grace = timedelta(seconds=spec.timer_grace_seconds)
-        # Told by the worker once a second: when the first gated and the first other timer are due, and whether an
-        # operator asks for the dead letters.
+        self.book = Book(spec, floor, taken)
         self.soonest: tuple[datetime | None, datetime | None] = (None, None)
         self.redrive_asked = False
-        self._log = logs.get("worker").bind(worker=spec.name, unit=self.unit, epoch=self.epoch)
+        self._floor = floor
+        self._reader: UnitReader | None = None
+        self._reading = Reading(spec)
+        self._pace = Pace()
+        self._next_tick = 0.0
+        self._redrive_until: int | None = None
+        self._grace = timedelta(seconds=spec.timer_grace_seconds)
+        self._log = logs.get("worker").bind(worker=spec.name, unit=taken.unit, epoch=taken.epoch)
+
+    @property
+    def progress(self) -> Progress:
+        return self.book.progress
+
+    def stop(self) -> None:
+        """Finish what is in hand, then let go."""
+        self.book.stopping = True
 
     async def run(self) -> None:
-        """Returns when the unit belongs to somebody else or `stopping` is set; survives everything else."""
+        """Returns when the unit belongs to somebody else or `stop` was called; survives everything else."""
         failures = 0
         try:
-            while not self.stopping:
+            while not self.book.stopping:
                 try:
                     await self._recover()
-                    while not self.stopping:
+                    while not self.book.stopping:
                         await self._cycle()
-                        failures, self.trouble = 0, ""
+                        failures, self.book.trouble = 0, ""
                 except Fenced:
                     self._log.info("unit_lost")
                     return
@@ -85,43 +83,25 @@ class UnitRunner:
             await self._close_reader()
 
     async def _wait_after(self, error: Exception, failures: int) -> None:
-        self.trouble = f"{type(error).__name__}: {error}"
-        self._log.warning("unit_waits", error=self.trouble, expected=isinstance(error, DangolError), failures=failures)
+        trouble = self.book.trouble = f"{type(error).__name__}: {error}"
+        self._log.warning("unit_waits", error=trouble, expected=isinstance(error, DangolError), failures=failures)
         self._count("failures", 1)
         longest = 30.0 if isinstance(error, Misconfigured) else min(BACKOFF_SECONDS_MAX, 0.05 * 2**failures)
         until = time.monotonic() + longest * random.uniform(0.5, 1.0)
-        while time.monotonic() < until and not self.stopping:
+        while time.monotonic() < until and not self.book.stopping:
             await asyncio.sleep(min(0.2, longest))
 
-    # --- reading -----------------------------------------------------------------------------------------------
-
     async def _recover(self) -> None:
-        """After a take-over or any doubt: believe the database alone, and publish what it says may be unpublished."""
-        await self._reload()
-        # An unfinished redrive is still asked for in the row, and begins anew with the next commit.
+        """After a take-over or any doubt: read the row, publish what may be unpublished, and read on from there."""
+        await self.book.reload()
+        # An unfinished redrive is still asked for in the row, and begins anew.
         self._redrive_until = None
-        async with self._floor.database.connection() as connection:
-            waiting = await outbox.load(connection, self.spec.name, self.unit)
-        self._aftermath.watch(waiting)
-        await self._publish(waiting)
+        await self.book.publish_outstanding()
         await self._close_reader()
         names = [each.topic.name for each in self.spec.inputs]
-        reader = UnitReader(
-            self._floor.bootstrap,
-            self.unit,
-            names,
-            aside=self.spec.dead_letters,
-            prefix=self._floor.prefix,
-        )
-        self._reader = reader
-        self.progress.positions = await reader.start(self.progress.positions)
-
-    async def _reload(self) -> None:
-        self.cache.clear()
-        async with self._floor.database.connection() as connection:
-            row = await lease.read(connection, self.spec.name, self._floor.instance, self.unit, self.epoch)
-        self._revision = row.revision
-        self.progress = progress.decode(row.progress)
+        floor, unit = self._floor, self.book.unit
+        self._reader = UnitReader(floor.bootstrap, unit, names, aside=self.spec.dead_letters, prefix=floor.prefix)
+        self.progress.positions = await self._reader.start(self.progress.positions)
 
     async def _close_reader(self) -> None:
         reader, self._reader = self._reader, None
@@ -142,28 +122,31 @@ class UnitRunner:
             # All units of a process tick together, so that their marks share one flush.
             self._next_tick = (time.monotonic() // TICK_SECONDS + 1) * TICK_SECONDS
 
+    # --- messages ----------------------------------------------------------------------------------------------
+
     async def _process(self, records: Records) -> None:
         batch = self._read(records)
         if batch.empty:
             return
+        await self._pace_burials(len(batch.dead))
         try:
-            await self._commit(lambda tx: self._handle(batch, tx), batch.dead)
-        except (Transient, Fenced, Misconfigured):
+            await self.book.commit(lambda tx: self._handle(batch, tx))
+        except _NOT_THE_MESSAGES_FAULT:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, some message brings it about: find that one.
             await self._isolate(records, error)
 
     async def _isolate(self, records: Records, error: Exception) -> None:
-        await self._reload()
+        await self.book.reload()
         if len(records) > 1:
             middle = len(records) // 2
             await self._process(records[:middle])
             await self._process(records[middle:])
             return
-        topic, record = records[0]
-        reason = str(error) if isinstance(error, Poison) else f"{type(error).__name__}: {error}"
         self._read(records)
-        await self._commit(self._nothing, [(topic, record, reason)])
+        await self._pace_burials(1)
+        dead = Batch(dead=[(*records[0], _reason(error))])
+        await self.book.commit(lambda tx: self._handle(dead, tx))
 
     def _read(self, records: Records) -> Batch:
         batch = self._reading.read(records, self.progress)
@@ -171,123 +154,32 @@ class UnitRunner:
             self._count("repeats", batch.repeats)
         return batch
 
-    async def _handle(self, batch: Batch, tx: UnitTx) -> list[Fact]:
-        events: list[Fact] = []
+    async def _handle(self, batch: Batch, tx: UnitTx) -> list[Fact | DeadLetter]:
+        results: list[Fact | DeadLetter] = []
         for each in self.spec.inputs:
             messages = batch.messages.get(each.topic.name)
             if messages:
-                events += await each.handler(messages, tx)
+                results += await each.handler(messages, tx)
                 self._count("events", len(messages))
-        return events
-
-    async def _nothing(self, tx: UnitTx) -> list[Fact]:
-        del tx
-        return []
-
-    # --- committing and publishing -----------------------------------------------------------------------------
-
-    async def _commit(
-        self,
-        work: Callable[[UnitTx], Awaitable[Sequence[Fact]]],
-        dead: Sequence[tuple[str, Received, str]] = (),
-    ) -> None:
-        if dead:
-            await self._pace_burials(len(dead))
-        name, unit = self.spec.name, self.unit
-        async with self._floor.database.transaction() as plain:
-            asked = await lease.hold(plain, name, self._floor.instance, unit, self.epoch, self._revision)
-            if self._published_seq > self._forgotten_seq:
-                await outbox.forget(plain, name, unit, self._published_seq)
-            tx = self._tx(plain.connection)
-            records = [self._stamped(event) for event in await work(tx)]
-            records += [self._buried(*each) for each in dead]
-            if records:
-                await outbox.put(plain, name, unit, self.progress.seq - len(records) + 1, records)
-            self.progress.snapshot = tx.snapshot
-            redriven = self._redrive_until is not None and self._redrive_ends()
-            await lease.save(plain, name, unit, progress.encode(self.progress), redriven=redriven)
-            self._floor.crash.reach("before_commit")
-        self._floor.crash.reach("after_commit")
-        self._revision += 1
-        self._forgotten_seq = self._published_seq
-        await self._publish(records)
-        await self._redrive(asked and not redriven, redriven)
-
-    def _tx(self, connection: Any) -> UnitTx:
-        return UnitTx(
-            connection,
-            worker=self.spec.name,
-            unit=self.unit,
-            cache=self.cache,
-            clock=clock.from_ms(self.progress.clock_ms),
-            now=clock.now(),
-            snapshot=self.progress.snapshot,
-        )
-
-    async def _publish(self, records: Sequence[Record]) -> None:
-        delay = 0.05
-        while records:
-            try:
-                await self._floor.publisher.publish(records)
-                self._floor.crash.reach("after_publish")
-                self._aftermath.note(records)
-                break
-            except BrokerAway as error:
-                if self.stopping:
-                    raise
-                self.trouble = str(error)
-                self._aftermath.watch(records)
-                await asyncio.sleep(delay)
-                delay = min(1.0, delay * 2)
-        self._published_seq = self.progress.seq
-
-    def _stamped(self, event: Fact) -> Record:
-        topic = self._topics.get(type(event))
-        if topic is None:
-            raise Misconfigured(f"{self.spec.name} may not publish {type(event).__name__}")
-        key = topic.key(event).encode()
-        value = self._encoder.encode(event)
-        if len(value) > MESSAGE_BYTES_MAX:
-            raise Poison(f"a {topic.name} message of {len(value)} bytes is over the limit of {MESSAGE_BYTES_MAX}")
-        return Record(topic.name, partition_of(key, self._floor.units), key, value, [self._next_stamp()])
-
-    def _next_stamp(self) -> tuple[str, bytes]:
-        self.progress.seq += 1
-        return progress.ORIGIN, progress.stamp(self._origin, self.progress.seq)
-
-    # --- dead letters ------------------------------------------------------------------------------------------
-
-    def _buried(self, topic: str, record: Received, reason: str) -> Record:
-        self._count("buried", 1)
-        self._log.error("message_buried", topic=topic, offset=record.offset, reason=reason[:500])
-        return dead_letter(self.spec, self.unit, topic, record, reason, self._next_stamp())
+        for topic, record, reason in batch.dead:
+            self._count("buried", 1)
+            self._log.error("message_buried", topic=topic, offset=record.offset, reason=reason[:500])
+            results.append(burial.of_message(topic, record, reason, dead_letters=self.spec.dead_letters))
+        return results
 
     async def _pace_burials(self, count: int) -> None:
-        while not self._pace.allows(count):
-            self.trouble = f"more than {BURIED_PER_MINUTE_MAX} messages buried within a minute: the unit stands still"
-            if self.stopping:
-                raise Transient(self.trouble)
+        while count and not self._pace.allows(count):
+            limit = burial.BURIED_PER_MINUTE_MAX
+            self.book.trouble = f"more than {limit} messages buried within a minute: the unit stands still"
+            if self.book.stopping:
+                raise Transient(self.book.trouble)
             await asyncio.sleep(0.5)
         self._pace.note(count)
-
-    async def _redrive(self, asked: bool, done: bool) -> None:
-        """Open the dead letters for as far as they reach at this moment, or close them again."""
-        assert self._reader is not None or not asked
-        if done:
-            self._redrive_until = None
-            if self._reader is not None:
-                self._reader.close_aside()
-        elif asked and self._redrive_until is None and self._reader is not None:
-            self._redrive_until = await self._reader.open_aside()
-            self.progress.positions.setdefault(self.spec.dead_letters, 0)
-
-    def _redrive_ends(self) -> bool:
-        return self.progress.positions.get(self.spec.dead_letters, 0) >= (self._redrive_until or 0)
 
     # --- time --------------------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        """Move the clock, fire what is due, and tell everybody downstream how far this unit has come."""
+        """Move the clock, fire what is due, look after a redrive, and say downstream how far this unit has come."""
         assert self._reader is not None
         marked = [each.topic.name for each in self.spec.inputs if each.topic.marks and not each.feedback]
         read = {
@@ -296,12 +188,12 @@ class UnitRunner:
             if each.topic.name not in marked
         }
         self.progress.advance_clock(marked, read, self._floor.units)
-        if self._is_due() or self._redrive_until is not None or self.redrive_asked:
-            fired = TIMERS_PER_TICK_MAX
-            while fired >= TIMERS_PER_TICK_MAX and not self.stopping:
-                fired = await self._fire()
-        await self._send_marks()
-        await self._publish(self._aftermath.due())
+        if self._is_due():
+            self.soonest = (None, None)
+            while await self._fire(TIMERS_PER_TICK_MAX) and not self.book.stopping:
+                continue
+        await self._redrive()
+        await self.book.publish_marks()
 
     def _is_due(self) -> bool:
         """Whether a timer waits that may fire now, as far as the worker has seen: most ticks need no transaction."""
@@ -309,36 +201,49 @@ class UnitRunner:
         ready = clock.from_ms(self.progress.clock_ms) - self._grace
         return (gated is not None and gated <= ready) or (plain is not None and plain <= clock.now())
 
-    async def _fire(self) -> int:
-        fired = 0
+    async def _fire(self, count_max: int) -> bool:
+        """Fire at most so many timers; says whether more may be due. One that cannot be handled is buried."""
+        fired: list[timers.Timer] = []
 
         async def work(tx: UnitTx) -> Sequence[Fact]:
-            nonlocal fired
-            if self.spec.on_timers is None:
-                return ()
-            due = await timers.pop(tx, tx.worker, tx.unit, tx.clock - self._grace, tx.now, TIMERS_PER_TICK_MAX)
-            fired = len(due)
-            return await self.spec.on_timers(due, tx) if due else ()
+            fired[:] = await timers.pop(tx, tx.worker, tx.unit, tx.clock - self._grace, tx.now, count_max)
+            return await self.spec.on_timers(fired, tx) if fired and self.spec.on_timers is not None else ()
 
-        self.soonest = (None, None)
-        await self._commit(work)
-        if fired:
-            self._count("timers", fired)
-        return fired
+        try:
+            await self.book.commit(work)
+        except _NOT_THE_MESSAGES_FAULT:
+            raise
+        except Exception as error:  # noqa: BLE001 - some timer brings it about: find that one.
+            await self.book.reload()
+            if count_max > 1:
+                await self._fire(count_max // 2)
+            else:
+                await self._bury_first_timer(error)
+            return True
+        self._count("timers", len(fired))
+        return len(fired) >= count_max
 
-    async def _send_marks(self) -> None:
-        """Not through the outbox: a mark that is lost is followed by a later one that says more.
+    async def _bury_first_timer(self, error: Exception) -> None:
+        async def work(tx: UnitTx) -> Sequence[DeadLetter]:
+            due = await timers.pop(tx, tx.worker, tx.unit, tx.clock - self._grace, tx.now, 1)
+            return [burial.of_timer(each, _reason(error)) for each in due]
 
-        A mark is true whoever owns the unit by now: what was read to the end had been handled and published by then.
-        """
-        reached = self.progress.clock_ms
-        topics = [topic for topic in self.spec.outputs if topic.marks]
-        if not topics or reached <= self.progress.marked_ms:
-            return
-        stamp = [(progress.MARK, progress.stamp(self._origin, reached))]
-        everywhere = range(self._floor.units)
-        await self._publish([Record(topic.name, unit, None, None, stamp) for topic in topics for unit in everywhere])
-        self.progress.marked_ms = reached
+        await self._pace_burials(1)
+        await self.book.commit(work)
+        self._count("buried", 1)
+        self._log.error("timer_buried", reason=_reason(error)[:500])
+
+    async def _redrive(self) -> None:
+        """Open the dead letters for as far as they reach when it is asked for; close them when that is read."""
+        assert self._reader is not None
+        if self._redrive_until is None:
+            if self.redrive_asked:
+                self.progress.positions.setdefault(self.spec.dead_letters, 0)
+                self._redrive_until = await self._reader.open_aside()
+        elif self.progress.positions[self.spec.dead_letters] >= self._redrive_until:
+            await self.book.commit(_nothing, redriven=True)
+            self._reader.close_aside()
+            self._redrive_until, self.redrive_asked = None, False
 
     def lag(self) -> dict[str, int]:
         """Unread messages by topic, as far as known."""
@@ -348,4 +253,14 @@ class UnitRunner:
         return {name: count for name, count in found.items() if count is not None}
 
     def _count(self, what: str, count: int) -> None:
-        self._floor.counted(self.spec.name, what, count)
+        if count:
+            self._floor.counted(self.spec.name, what, count)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, Poison) else f"{type(error).__name__}: {error}"
+
+
+async def _nothing(tx: UnitTx) -> Sequence[Fact]:
+    del tx
+    return ()

@@ -70,8 +70,7 @@ def require_guarded(app: FastAPI) -> None:
     """Misconfigured when a /v1 route is open to anybody and nobody has said that it should be."""
     if holes := unguarded(app):
         raise Misconfigured(
-            f"nothing guards {', '.join(holes)}: "
-            "add Depends(requires(...)) or mark the endpoint @public(reason)"
+            f"nothing guards {', '.join(holes)}: add Depends(requires(...)) or mark the endpoint @public(reason)"
         )
 
 

@@ -60,9 +60,7 @@ class Edge:
             await answer_to(error)(scope, receive, send)
         # The server must outlive any mistake in a handler; the caller learns the trace id and no more.
         except Exception as error:  # noqa: BLE001
-            logs.get(__name__).error(
-                "request failed", method=scope["method"], route=_route(scope), exc_info=error
-            )
+            logs.get(__name__).error("request failed", method=scope["method"], route=_route(scope), exc_info=error)
             if started():
                 raise
             await unexpected()(scope, receive, send)

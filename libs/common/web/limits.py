@@ -149,9 +149,7 @@ def _is_json(scope: Scope) -> bool:
             message = MimeMessage()
             message["content-type"] = value.decode("latin-1")
             subtype = message.get_content_subtype()
-            return message.get_content_maintype() == "application" and (
-                subtype == "json" or subtype.endswith("+json")
-            )
+            return message.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
     return False
 
 

@@ -37,9 +37,7 @@ def expected_version(if_match: str | None) -> int | None:
 
 def _tags(if_match: str | None) -> list[str]:
     if if_match is None:
-        raise HTTPException(
-            428, "Send If-Match with the ETag of what you have read, so that no change is lost."
-        )
+        raise HTTPException(428, "Send If-Match with the ETag of what you have read, so that no change is lost.")
     tags = [tag.strip() for tag in if_match.split(",")]
     if tags != ["*"] and not all(_TAG.match(tag) for tag in tags):
         raise Refused('If-Match is not usable: send the ETag as it came, in quotes, such as If-Match: "3".')

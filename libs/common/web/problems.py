@@ -84,8 +84,7 @@ def unexpected() -> Response:
 def faults_of(errors: Sequence[Mapping[str, Any]]) -> list[Fault]:
     """Pydantic's findings as pointers; the refused values themselves are not repeated."""
     return [
-        Fault(_pointer(error["loc"]), str(error["msg"]).removeprefix("Value error, "))
-        for error in errors[:_FAULTS_MAX]
+        Fault(_pointer(error["loc"]), str(error["msg"]).removeprefix("Value error, ")) for error in errors[:_FAULTS_MAX]
     ]
 
 

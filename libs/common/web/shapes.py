@@ -48,9 +48,7 @@ def decode_cursor(cursor: str | None, shape: type[T]) -> T | None:
     if cursor is None:
         return None
     try:
-        raw = base64.b64decode(
-            cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True
-        )
+        raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         position = msgspec.json.decode(raw, type=shape)
     except (ValueError, binascii.Error, msgspec.MsgspecError):
         raise Refused("The cursor is not one of this list; take `next` of a page as it is.") from None
