@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from libs.common import clock
+from libs.common import clock, logs
 from libs.common.documents import SnapshotWatcher
-from libs.common.errors import NotCaughtUp, Poison
+from libs.common.errors import NotCaughtUp
 from libs.common.events import EventResolved, Fact
 from libs.common.timers import Timer
 from libs.common.topics import partition_of
@@ -59,7 +59,7 @@ class Matching:
     async def on_timers(self, batch: Sequence[Timer], tx: UnitTx) -> Sequence[Fact]:
         snapshot = await self._snapshot(tx)
         await self._waiting(tx)
-        expiries = [_read(timer) for timer in batch]
+        expiries = [each for timer in batch if (each := _read(timer)) is not None]
         wanted = {each.customer_id for each in expiries}
         views = await self._load(tx, wanted, ())
         await views.load_more(tx, (each for own in wanted for each in views.own(own).linked))
@@ -153,11 +153,13 @@ class _Views:
         return partition_of(customer_id.encode(), self._units) == self._unit
 
 
-def _read(timer: Timer) -> Expiry:
+def _read(timer: Timer) -> Expiry | None:
+    """None for a timer that nobody can read: it is dropped, or it would keep all others of its unit waiting."""
     try:
         return _expiry.decode(timer.payload)
     except msgspec.DecodeError as error:
-        raise Poison(f"timer {timer.key}: {error}") from error
+        logs.get(__name__).error("timer_dropped", due=timer.due.isoformat(), error=str(error))
+        return None
 
 
 def _instant(milliseconds: int) -> Any:

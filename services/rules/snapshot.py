@@ -186,7 +186,7 @@ class _Builder:
         return gauge
 
     def _measured(self, measure: Measure, rule: Rule, made: CompiledRule) -> Getter:
-        """A measure in `who`: what it is worth at the moment of firing, where nothing at all is worth 0."""
+        """A measure in `who`: what it is worth at the moment of firing."""
         gauge = self._gauge(measure, rule, made)
         bounds = bounds_of(measure)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -243,8 +243,15 @@ def _path(path: str, at: str, roots: tuple[str, ...]) -> Findings:
 
 
 def _time(time: Timing) -> Findings:
-    if time.zone not in ("customer", "company") and time.zone not in available_timezones():
+    if time.zone not in ("customer", "company") and not _is_zone(time.zone):
         yield "/time/zone", f"{time.zone!r} is neither customer, company nor a time zone; e.g. Asia/Seoul"
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name).key)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
 
 
 def _valid(valid: Valid | None) -> Findings:

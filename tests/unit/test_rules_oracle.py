@@ -22,7 +22,7 @@ HOUR_MS = 3_600_000
 ZONE = "Asia/Seoul"
 TYPES = ("purchase", "visit", "cart_add")
 SPANS = ("6h", "24h", "3d", "1w", "30min")
-SEEDS_PER_CASE = 1_000
+SEEDS_PER_CASE = 300
 Document = dict[str, Any]
 
 
