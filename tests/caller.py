@@ -26,7 +26,9 @@ class Caller:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
+        # A connection for each request: one that is kept would be found dead after a service was killed.
+        connector = aiohttp.TCPConnector(force_close=True)
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20), connector=connector)
         return self
 
     async def __aexit__(

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,13 @@ UNITS = 2
 class Stage:
     """Started by `stage`; everything on it is real but the campaign and profile services, whose topics it writes."""
 
-    def __init__(self, postgres_url: str, bootstrap: str, name: str, folder: Path) -> None:
+    def __init__(
+        self, postgres_url: str, bootstrap: str, name: str, folder: Path, environment: Mapping[str, str]
+    ) -> None:
         self.bootstrap, self.name, self.folder = bootstrap, name, folder
         self.ledger = folder / "ledger.jsonl"
         self.ports = {"notify": free_port(), "smtp": free_port(), "gateway": free_port()}
+        self.other_port = free_port()
         self.url = f"http://127.0.0.1:{self.ports['notify']}"
         self.gateway = f"http://127.0.0.1:{self.ports['gateway']}"
         self.publisher = Publisher(bootstrap, prefix=f"{name}.")
@@ -65,6 +68,7 @@ class Stage:
             "DANGOL_DEMO_SMTP_PORT": str(self.ports["smtp"]),
             "DANGOL_DEMO_GATEWAY_PORT": str(self.ports["gateway"]),
             "DANGOL_PROVIDER_LEDGER": str(self.ledger),
+            **environment,
         }
 
     # --- processes ---------------------------------------------------------------------------------------------
@@ -78,6 +82,11 @@ class Stage:
         process = self._processes.pop(name)
         process.send_signal(number)
         return process.wait(timeout=15)
+
+    def wait(self, name: str) -> int:
+        code = self._processes[name].wait(timeout=30)
+        del self._processes[name]
+        return code
 
     async def run_notify(self, name: str = "notify", **more: str) -> None:
         self.run(name, "services.notify", **more)
@@ -175,8 +184,12 @@ class Stage:
 
     def sent(self, message_id: str, kind: str = "accepted") -> int:
         """How often the outside world took it, by the providers' own book."""
-        lines = [json.loads(line) for line in self.ledger.read_text().splitlines()] if self.ledger.exists() else []
-        return sum(line["message_id"] == message_id and line["kind"] == kind for line in lines)
+        return self.book(kind).count(message_id)
+
+    def book(self, kind: str = "accepted") -> list[str]:
+        """Every message that the outside world took, as often as it did."""
+        lines = self.ledger.read_text().splitlines() if self.ledger.exists() else []
+        return [line["message_id"] for line in map(json.loads, lines) if line["kind"] == kind]
 
 
 async def until(
@@ -189,8 +202,9 @@ async def until(
 
 
 @contextlib.asynccontextmanager
-async def stage(postgres_url: str, bootstrap: str, name: str, folder: Path) -> AsyncIterator[Stage]:
-    made = Stage(postgres_url, bootstrap, name, folder)
+async def stage(postgres_url: str, bootstrap: str, name: str, folder: Path, **environment: str) -> AsyncIterator[Stage]:
+    """`environment` holds for all processes on it."""
+    made = Stage(postgres_url, bootstrap, name, folder, environment)
     await made.start()
     try:
         yield made

@@ -22,8 +22,11 @@ IDENTIFIER_TYPES = ("customer_id", "account", "loyalty_card", "phone", "email", 
 CHANNELS_OF_CONTACT = ("email", "sms", "push", "webhook", "call")
 
 
-class Fact(Struct, frozen=True, omit_defaults=True):
-    """The root of all shapes: immutable, and defaults are not written."""
+class Fact(Struct, frozen=True, omit_defaults=True, gc=False):
+    """The root of all shapes: immutable, and defaults are not written.
+
+    Facts hold no cycles, so the collector need not look at them: there are many, and some live long in caches.
+    """
 
 
 class EventReceived(Fact, frozen=True):

@@ -1,7 +1,8 @@
 """What has been committed and is not yet known to be published? One row holds what one transaction wrote.
 
 The rows are written with the state that caused them. Their owner publishes from memory, in the order of `seq`, and
-deletes them with its next commit; they are read only in doubt: after a lost answer or a change of owner.
+deletes them with its next commit; they are read only in doubt: after a lost answer or a change of owner. The payload is
+compressed: for PostgreSQL to write all of it, twice, would cost more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from cramjam import lz4
 
 from libs.common.db import Tx
 from libs.common.kafka import Record
@@ -25,7 +27,7 @@ async def put(tx: Tx, worker: str, unit: int, seq: int, records: Sequence[Record
         worker,
         unit,
         seq,
-        _encoder.encode(records),
+        bytes(lz4.compress_block(_encoder.encode(records))),
     )
 
 
@@ -39,4 +41,4 @@ async def load(connection: Any, worker: str, unit: int) -> list[Record]:
     rows = await connection.fetch(
         "SELECT payload FROM outbox WHERE worker = $1 AND unit = $2 ORDER BY seq", worker, unit
     )
-    return [Record(*fields) for row in rows for fields in _decoder.decode(row["payload"])]
+    return [Record(*fields) for row in rows for fields in _decoder.decode(lz4.decompress_block(row["payload"]))]

@@ -28,7 +28,7 @@ from services.notify.providers.calls import CallQueue
 from services.notify.providers.mail import Mail
 from services.notify.providers.port import NotConfigured, Provider
 from services.notify.providers.web import Sms, Webhook
-from services.notify.sender import Limits, Sender
+from services.notify.sender import Limits, Sender, Senders
 from services.notify.settings import Settings
 from services.notify.store.responses import WORKER
 
@@ -70,7 +70,7 @@ async def build(settings: Settings) -> App:
         description=door_plate or "",
     )
     _add_routes(web, settings, database, shelf)
-    return App(web, resources=[database, _Migrated(database), publisher], components=[shelf, *senders, worker])
+    return App(web, resources=[database, _Migrated(database), publisher], components=[shelf, senders, worker])
 
 
 def spec_of(handlers: Handlers) -> WorkerSpec:
@@ -102,7 +102,7 @@ def providers_of(settings: Settings, database: Database) -> dict[str, Provider]:
             username=settings.smtp_username,
             password=settings.smtp_password.get_secret_value(),
             start_tls=settings.smtp_start_tls and not settings.demo,
-            timeout_seconds=seconds / 2,
+            timeout_seconds=seconds,
         )
     if settings.sms_address:
         made["sms"] = Sms(
@@ -124,17 +124,19 @@ def providers_of(settings: Settings, database: Database) -> dict[str, Provider]:
     return made
 
 
-def _senders(settings: Settings, database: Database, shelf: SnapshotWatcher[Shelf], metrics: Metrics) -> list[Sender]:
+def _senders(settings: Settings, database: Database, shelf: SnapshotWatcher[Shelf], metrics: Metrics) -> Senders:
     secret = settings.secret("tracking")
 
     def links(message_id: str) -> Links:
-        return Links(secret, settings.public_url, message_id)
+        return Links(secret, settings.links_url, message_id)
 
     def templates_now() -> Shelf | None:
         return shelf.current.content if shelf.current is not None else None
 
     calls_max = {"email": settings.smtp_connections_max, "call": 8}
-    return [
+    # A conversation over SMTP has several turns, each with its own bound.
+    seconds_max = {"email": 3 * settings.provider_timeout_seconds}
+    made = [
         Sender(
             channel,
             settings.instance_id,
@@ -148,12 +150,16 @@ def _senders(settings: Settings, database: Database, shelf: SnapshotWatcher[Shel
                 links,
                 profile_age_seconds_max=settings.profile_age_seconds_max,
             ),
-            Limits(calls_max.get(channel, settings.http_connections_max), settings.provider_timeout_seconds),
+            Limits(
+                calls_max.get(channel, settings.http_connections_max),
+                seconds_max.get(channel, settings.provider_timeout_seconds),
+            ),
             metrics,
             CrashPoints(settings.crashpoints),
         )
         for channel, provider in providers_of(settings, database).items()
     ]
+    return Senders(made)
 
 
 def _floor(
@@ -162,7 +168,7 @@ def _floor(
     publisher: Publisher,
     metrics: Metrics,
     handlers: Handlers,
-    senders: Sequence[Sender],
+    senders: Senders,
 ) -> Floor:
     handled = metrics.counter("worker_total", "What the worker did, by kind.", ["worker", "what"])
     lasted = metrics.histogram("batch_seconds", "How long a batch took to commit and publish.", ["worker"])
@@ -174,9 +180,7 @@ def _floor(
         del count
         lasted.labels(worker).observe(seconds)
         # Called right after a commit, which is when senders can see what was planned.
-        for sender in senders:
-            if sender.channel in handlers.planned:
-                sender.wake()
+        senders.wake(handlers.planned)
         handlers.planned.clear()
 
     return Floor(

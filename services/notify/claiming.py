@@ -13,7 +13,7 @@ from libs.common.db import Tx
 from libs.common.events import ProfileUpdated
 from services.notify import delivery, permission, reporting
 from services.notify.content import Compiled, Links, Rendered, Shelf, Unrenderable
-from services.notify.permission import End, Person, Request, Send, Suppression, Wait
+from services.notify.permission import End, Request, Send, Suppression, Wait
 from services.notify.providers.port import Outgoing
 from services.notify.recording import Change, record
 from services.notify.store import customers, ledger, responses
@@ -108,29 +108,26 @@ class Claimer:
         if not delivery.key_is_alive(entry.standing, now, self._key_seconds):
             return delivery.ended(entry.standing, "UNKNOWN", "the provider has forgotten the key")
         records = known.people.get(entry.customer_id, [])
-        person = permission.person_of(records)
         verdict = permission.judge(
             Request(self._channel, entry.standing.class_, each.conditions, each.planned_at),
-            person,
+            permission.person_of(records),
             _of_person(known.suppressions, entry.customer_id, records),
             now,
             known.read_up_to.get(entry.unit),
             self._age_seconds_max,
         )
         if isinstance(verdict, Send):
-            return self._write(each, person, records, verdict.recipient, shelf, now)
+            return self._write(each, records, verdict.recipient, shelf, now)
         return _turned(entry, verdict)
 
     def _write(
         self,
         each: Due,
-        person: Person | None,
         records: list[ProfileUpdated],
         recipient: str,
         shelf: Shelf,
         now: datetime,
     ) -> Ready | delivery.Standing:
-        del person
         standing = each.entry.standing
         template = shelf.get(each.template)
         if template is None and now - each.planned_at < timedelta(seconds=TEMPLATE_SECONDS):

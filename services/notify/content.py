@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from liquid import BoundTemplate, Environment, StrictUndefined, Undefined
 from liquid.exceptions import LiquidError
-from markupsafe import Markup, escape
 from msgspec import Struct
 
 from libs.common.documents import ActiveDocument
@@ -225,8 +224,3 @@ def preview(body: TemplateBody, data: Mapping[str, Any], *, strict: bool = False
 def _mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     held = data.get(name)
     return held if isinstance(held, Mapping) else {}
-
-
-def html_of(text: str) -> str:
-    """Plain text as it may stand in a page."""
-    return str(Markup("<br>\n").join(escape(line) for line in text.splitlines()))

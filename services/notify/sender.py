@@ -3,7 +3,7 @@
 claim   due rows become SUBMITTING, committed before the call
 call    outside any transaction, each within its time
 record  answers, as many as there are, in one transaction
-sweep   what somebody was handing over when they died is judged by the channel's policy
+sweep   leases of calls that are out are renewed; what a dead sender was handing over is judged by policy
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,8 +34,8 @@ POLL_SECONDS = 0.2
 SWEEP_SECONDS = 1.0
 CLAIM_MAX = 100
 TROUBLE_SECONDS_MAX = 5.0
-STOP_SECONDS_MAX = 4.0
-_LEASE_MARGIN_SECONDS = 20.0
+STOP_SECONDS_MAX = 3.0
+LEASE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,6 @@ class Limits:
 
     calls_max: int
     call_seconds_max: float
-
-    @property
-    def lease_seconds(self) -> float:
-        return self.call_seconds_max + _LEASE_MARGIN_SECONDS
 
 
 class Sender:
@@ -125,8 +122,13 @@ class Sender:
                 delay_seconds = 0.1
             except Exception as error:  # noqa: BLE001 - a sender outlives whatever one round of it meets.
                 self._log.warning("sender_waits", error=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(delay_seconds)
+                await self._pause(delay_seconds)
                 delay_seconds = min(TROUBLE_SECONDS_MAX, delay_seconds * 2)
+
+    async def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._stopping:
+            await asyncio.sleep(min(0.1, seconds))
 
     # --- claiming ----------------------------------------------------------------------------------------------
 
@@ -152,10 +154,11 @@ class Sender:
         wanted = min(CLAIM_MAX, self._limits.calls_max - len(self._calls))
         self._claims += 1
         owner = f"{self._instance}/{self.channel}/{self._claims}"
-        lease_ends = time.monotonic() + self._limits.lease_seconds
+        lease_ends = time.monotonic() + LEASE_SECONDS
         async with self._database.transaction() as tx:
-            looked_at, ready = await self._claimer.claim(tx, owner, self._limits.lease_seconds, clock.now(), wanted)
-        self._crash.reach("after_claim")
+            looked_at, ready = await self._claimer.claim(tx, owner, LEASE_SECONDS, clock.now(), wanted)
+        if ready:
+            self._crash.reach("after_claim")
         for each in ready:
             self._calls[each.outgoing.message_id] = asyncio.create_task(self._call(each, owner, lease_ends))
         self._out.set(len(self._calls))
@@ -167,7 +170,7 @@ class Sender:
         began = time.monotonic()
         answer: Answer
         try:
-            if began + self._limits.call_seconds_max > lease_ends:
+            if began > lease_ends:
                 # This process stood still: somebody else may be judging the message by now.
                 answer = RetryLater("the lease ran out before the call")
             else:
@@ -249,8 +252,9 @@ class Sender:
         return found
 
     async def _sweep(self) -> None:
-        """Judge what was abandoned between SUBMITTING and its record."""
+        """Renew what is ours, and judge what was abandoned between SUBMITTING and its record."""
         async with self._database.transaction() as tx:
+            await ledger.renew(tx, f"{self._instance}/", LEASE_SECONDS, list(self._calls))
             entries = await ledger.abandoned(tx, self.channel, CLAIM_MAX)
             if not entries:
                 return
@@ -262,3 +266,21 @@ class Sender:
             ]
             await record(tx, now, changes)
         self._log.warning("abandoned_messages_judged", count=len(entries))
+
+
+class Senders:
+    """All channels of a process; they stop at the same time, so that a provider that hangs costs its time once."""
+
+    def __init__(self, senders: Sequence[Sender]) -> None:
+        self._by_channel = {sender.channel: sender for sender in senders}
+
+    async def start(self) -> None:
+        for sender in self._by_channel.values():
+            await sender.start()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(sender.stop() for sender in self._by_channel.values()))
+
+    def wake(self, channels: Iterable[str]) -> None:
+        for channel in channels:
+            self._by_channel[channel].wake()

@@ -18,8 +18,8 @@ class Settings(CommonSettings):
     port: Port = Field(8005, validation_alias="DANGOL_NOTIFY_PORT")
     demo: bool = Field(False, description="use 1 or 0")
     public_url: str = Field(
-        "http://127.0.0.1:8005",
-        pattern=r"^https?://[^\s/?#]+$",
+        "",
+        pattern=r"^(https?://[^\s/?#]+)?$",
         description="use the address under which customers reach notify, such as https://m.example.com",
     )
 
@@ -62,6 +62,11 @@ class Settings(CommonSettings):
                 "unset DANGOL_DEMO, or unset DANGOL_SMTP_HOST and DANGOL_SMS_URL"
             )
         return self
+
+    @property
+    def links_url(self) -> str:
+        """What the links in messages begin with."""
+        return self.public_url or f"http://127.0.0.1:{self.port}"
 
     @property
     def smtp_address(self) -> tuple[str, int] | None:

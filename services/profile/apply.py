@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from libs.common.clock import from_ms, to_ms
+from libs.common.clock import to_ms
 from libs.common.errors import TooManyHops
 from libs.common.events import (
     HOPS_MAX,
@@ -34,7 +36,7 @@ _COMMANDS = {
     "give_consent": "consent_given",
     "withdraw_consent": "consent_withdrawn",
 }
-_PRIVATE_BYTES = tuple(f'"{name}"'.encode() for name in sorted(person.PRIVATE))
+_PRIVATE_WORD = re.compile(b'"(?:' + "|".join(sorted(person.PRIVATE)).encode() + b')"')
 _json = msgspec.json.Encoder()
 _state = msgspec.msgpack.Encoder()
 _state_decoder = msgspec.msgpack.Decoder(Customer)
@@ -42,8 +44,7 @@ _received = msgspec.json.Decoder(EventReceived)
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
-@dataclass(slots=True)
-class Held:
+class Held(Struct, gc=False):
     """A customer in the unit's cache, with the view and the delivery view that follow from its present state."""
 
     customer: Customer
@@ -53,10 +54,10 @@ class Held:
     dirty: bool = False
 
 
-@dataclass(slots=True)
-class Origin:
+class Origin(Struct, gc=False):
     """Where an event comes from, as far as its resolved form repeats it."""
 
+    time: datetime
     source: str
     channel: str
     branch: str | None
@@ -86,7 +87,9 @@ class Apply:
                 fact.person_id,
             )
             channel = fact.channel or event.channel
-            origin = Origin(event.source, channel, event.branch, event.data, fact.received_ms, 0, event.history)
+            origin = Origin(
+                event.time, event.source, channel, event.branch, event.data, fact.received_ms, 0, event.history
+            )
             work.append((fact.customer_id, occurrence, origin))
         return await self._apply(work, tx)
 
@@ -104,7 +107,13 @@ class Apply:
             occurrence = Occurrence(
                 "profile.changed", to_ms(fact.occurred_at), source, f"set:{fact.trigger_id}", fact.sets
             )
-            work.append((fact.customer_id, occurrence, Origin(source, "", None, raw, fact.received_ms, fact.hops)))
+            work.append(
+                (
+                    fact.customer_id,
+                    occurrence,
+                    Origin(fact.occurred_at, source, "", None, raw, fact.received_ms, fact.hops),
+                )
+            )
         return await self._apply(work, tx)
 
     async def on_responses(self, batch: Sequence[Message[ResponseReceived]], tx: UnitTx) -> Sequence[Fact]:
@@ -119,7 +128,7 @@ class Apply:
                 (
                     fact.customer_id,
                     occurrence,
-                    Origin("dangol/notify", fact.channel, None, raw, each.append_ms),
+                    Origin(fact.time, "dangol/notify", fact.channel, None, raw, each.append_ms),
                 )
             )
         return await self._apply(work, tx)
@@ -150,7 +159,7 @@ class Apply:
         body = _object.decode(command.body)
         at_ms = to_ms(command.issued_at)
         occurrence = Occurrence(_COMMANDS[command.kind], at_ms, source, command.command_id, body)
-        origin = Origin(source, "", None, command.body, at_ms)
+        origin = Origin(command.issued_at, source, "", None, command.body, at_ms)
         return "", await self._apply([(command.customer_id, occurrence, origin)], tx)
 
     async def _apply(self, work: Sequence[tuple[str, Occurrence, Origin]], tx: UnitTx) -> list[Fact]:
@@ -232,7 +241,7 @@ def _step(
         customer.person_id,
         occurrence.type,
         origin.source,
-        from_ms(occurrence.at_ms),
+        origin.time,
         origin.received_ms,
         channel=origin.channel,
         branch=origin.branch,
@@ -256,10 +265,9 @@ def _seen(customer_id: str, held: Held, others: dict[str, Customer]) -> tuple[di
 
 def _scrubbed(raw: msgspec.Raw) -> msgspec.Raw:
     """Leave data alone that cannot hold a private field: looking for the words costs less than decoding."""
-    data = bytes(raw)
-    if not any(word in data for word in _PRIVATE_BYTES):
+    if _PRIVATE_WORD.search(raw) is None:
         return raw
-    return msgspec.Raw(_json.encode(person.without_contact_data(_object.decode(data))))
+    return msgspec.Raw(_json.encode(person.without_contact_data(_object.decode(raw))))
 
 
 def _says_more(new: ProfileUpdated, old: ProfileUpdated) -> bool:
@@ -274,7 +282,7 @@ def _line(unit: int, customer_id: str, occurrence: Occurrence, origin: Origin) -
     return (
         unit,
         customer_id,
-        from_ms(occurrence.at_ms),
+        origin.time,
         occurrence.id,
         occurrence.type,
         origin.source,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 
 import msgspec
@@ -80,8 +81,7 @@ class Identify:
         directory = await store.directory_of(tx, all_keys, _own_records(all_keys))
         findings = Findings()
         assigned = [
-            identity.assign(event.id, keys, str(derived_id("record", event.source, event.id)), directory, findings)
-            for event, keys in wanted
+            identity.assign(event.id, keys, partial(_record_id, event), directory, findings) for event, keys in wanted
         ]
         if findings.keys and not await store.add_identifiers(tx, findings.keys, tx.now):
             raise Transient("another unit has just met one of these identifiers")
@@ -127,11 +127,16 @@ def _linked_event(record: str, found: Assignment, now: datetime) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(body))
 
 
+def _record_id(event: EventReceived) -> str:
+    """From the event that we met the customer by, so that a batch that is done again makes the same record."""
+    return str(derived_id("record", event.source, event.id))
+
+
 def _sighting(each: Message[EventReceived]) -> store.Sighting:
     event = each.event
     name = blake2b(f"{event.source}\0{event.id}".encode(), digest_size=16)
     body = blake2b(each.value, digest_size=16)
-    return store.Sighting(event.time.date(), str(uuid.UUID(name.hexdigest())), str(uuid.UUID(body.hexdigest())))
+    return store.Sighting(event.time.date(), name.hexdigest(), body.hexdigest())
 
 
 def _own_records(keys: set[str]) -> set[str]:

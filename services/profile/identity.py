@@ -10,7 +10,7 @@ persons, their records become one person's, unless something forbids it:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.common.events import IDENTIFIER_TYPES
@@ -96,17 +96,17 @@ class Assignment:
 
 
 def assign(
-    event_id: str, keys: Sequence[str], fresh_record: str, directory: Directory, findings: Findings
+    event_id: str, keys: Sequence[str], fresh_record: Callable[[], str], directory: Directory, findings: Findings
 ) -> Assignment:
     """Find or make the record of one event; `keys` (strongest first, not empty) are learned, links are noted.
 
-    `fresh_record` is the id to use if nobody is known yet.
+    `fresh_record` makes the id to use if nobody is known yet.
     """
     found = [key for key in keys if key in directory.record_of and _may_be_of(key, keys, directory)]
     if found:
         record = directory.record_of[found[0]]
     else:
-        record = fresh_record
+        record = fresh_record()
         directory.add(Person(record, [record]), {})
         findings.records.append(record)
     person = directory.person_of[record]

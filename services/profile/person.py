@@ -31,19 +31,19 @@ PRIVATE = frozenset(
 HARD_BOUNCES = frozenset({"hard", "permanent", "undeliverable"})
 
 
-class Trait(Struct, array_like=True):
+class Trait(Struct, array_like=True, gc=False):
     value: Any
     at_ms: int
     source: str = ""
 
 
-class Permission(Struct, array_like=True):
+class Permission(Struct, array_like=True, gc=False):
     granted: bool
     at_ms: int
     source: str = ""
 
 
-class Purchases(Struct, array_like=True):
+class Purchases(Struct, array_like=True, gc=False):
     """`spent` is net of refunds, by currency (ISO 4217)."""
 
     count: int = 0
@@ -52,8 +52,11 @@ class Purchases(Struct, array_like=True):
     last_ms: int = 0
 
 
-class Customer(Struct):
-    """The state of one record; `version` grows with every change."""
+class Customer(Struct, gc=False):
+    """The state of one record; `version` grows with every change.
+
+    Tens of thousands stand in the caches: what the collector need not look at does not hold up the others.
+    """
 
     person_id: str
     version: int = 0
@@ -67,7 +70,7 @@ class Customer(Struct):
     first_seen_ms: int = 0
 
 
-class Occurrence(Struct):
+class Occurrence(Struct, gc=False):
     """An event as it acts on a profile; `data` is decoded, `fields` are written by a rule or a command."""
 
     type: str
@@ -298,7 +301,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
     """The fields of two views that are not the same."""
     return {
         name: Change(before.get(name), after.get(name))
-        for name in sorted(before.keys() | after.keys())
+        for name in before.keys() | after.keys()
         if name not in _IGNORED_CHANGES and before.get(name) != after.get(name)
     }
 

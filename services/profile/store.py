@@ -11,7 +11,7 @@ from services.profile.identity import Directory, Link, Person
 
 
 class Sighting(NamedTuple):
-    """An event's identity as remembered: the day of its time, and hashes of (source, id) and of its body."""
+    """An event's identity as remembered: the day of its time, and hashes of (source, id) and of its body, in hex."""
 
     day: date
     key: str
@@ -32,7 +32,7 @@ async def remember(tx: Tx, sightings: Iterable[Sighting], *, history: bool) -> d
     )
     if len(inserted) == len(wanted):
         return {}
-    new = {str(row["key"]) for row in inserted}
+    new = {row["key"].hex for row in inserted}
     old = [each for each in wanted if each.key not in new]
     rows = await tx.fetch(
         f"SELECT s.key, s.body FROM {table} s"
@@ -40,7 +40,7 @@ async def remember(tx: Tx, sightings: Iterable[Sighting], *, history: bool) -> d
         [each.day for each in old],
         [each.key for each in old],
     )
-    return {str(row["key"]): str(row["body"]) for row in rows}
+    return {row["key"].hex: row["body"].hex for row in rows}
 
 
 async def keep_conflicts(tx: Tx, at: datetime, rows: Sequence[tuple[str, str, datetime, bytes]]) -> None:

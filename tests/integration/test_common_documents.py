@@ -24,17 +24,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.stop()
 
 
-async def draft(
-    database: Database, id: str = "welcome", body: bytes = b"{}", expected: int | None = None
-) -> int:
+async def draft(database: Database, id: str = "welcome", body: bytes = b"{}", expected: int | None = None) -> int:
     async with database.transaction() as tx:
         made = await documents.create_version(tx, KIND, id, body, author="ops-1", expected=expected)
     return made.version
 
 
-async def activate(
-    database: Database, id: str, version: int, *, ramp_percent: int = 100, note: str = ""
-) -> None:
+async def activate(database: Database, id: str, version: int, *, ramp_percent: int = 100, note: str = "") -> None:
     async with database.transaction() as tx:
         await documents.activate(tx, KIND, id, version, author="ops-2", note=note, ramp_percent=ramp_percent)
 

@@ -88,9 +88,7 @@ async def test_a_repeat_gives_the_first_answer_and_no_second_effect(
     assert await made(database) == 1
 
 
-async def test_repeats_at_the_same_moment_have_one_effect(
-    client: httpx2.AsyncClient, database: Database
-) -> None:
+async def test_repeats_at_the_same_moment_have_one_effect(client: httpx2.AsyncClient, database: Database) -> None:
     answers = await asyncio.gather(*(post(client, "a", "key-1") for _ in range(5)))
     assert {answer.json()["id"] for answer in answers} == {1}
     assert await made(database) == 1

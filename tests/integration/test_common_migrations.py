@@ -72,9 +72,7 @@ async def test_an_absent_database_is_created_and_brought_to_the_newest_revision(
     await connection.close()
 
 
-async def test_running_again_changes_nothing_and_a_new_revision_is_added(
-    absent_url: str, tmp_path: Path
-) -> None:
+async def test_running_again_changes_nothing_and_a_new_revision_is_added(absent_url: str, tmp_path: Path) -> None:
     write(tmp_path)
     await migrations.upgrade("demo", absent_url, tmp_path)
     assert await migrations.upgrade("demo", absent_url, tmp_path) == "0001"
@@ -98,9 +96,7 @@ async def test_processes_that_start_at_once_migrate_once(absent_url: str, tmp_pa
     async def process() -> int:
         import sys
 
-        started = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", code, absent_url, str(tmp_path), cwd=root
-        )
+        started = await asyncio.create_subprocess_exec(sys.executable, "-c", code, absent_url, str(tmp_path), cwd=root)
         return await started.wait()
 
     assert await asyncio.gather(*(process() for _ in range(3))) == [0, 0, 0]

@@ -59,10 +59,7 @@ def test_a_token_ends_with_its_lifetime() -> None:
 
 def unsigned() -> str:
     parts = [{"alg": "none", "typ": "JWT"}, CLAIMS]
-    return (
-        ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
-        + "."
-    )
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts) + "."
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,7 @@ def test_no_canary_passes_in_a_message_a_field_or_an_exception(canary: str, stre
     assert stream.getvalue().count(logs.MASK) >= 5
 
 
-@pytest.mark.parametrize(
-    "key", ["phone", "email", "customer_name", "homeAddress", "identifiers", "Authorization"]
-)
+@pytest.mark.parametrize("key", ["phone", "email", "customer_name", "homeAddress", "identifiers", "Authorization"])
 def test_a_key_that_names_something_of_a_person_never_shows_its_value(key: str, stream: io.StringIO) -> None:
     logs.get("worker").info("seen", **{key: "Minji"}, nested={key: ["Minji"]})
     (line,) = lines(stream)

@@ -42,9 +42,7 @@ def test_the_same_name_with_other_labels_is_refused() -> None:
         metrics.gauge("lag_messages", "Lag.", ["unit"])
 
 
-@pytest.mark.parametrize(
-    "name", ["events", "Events_total", "events-total", "events_count_of_things", "total"]
-)
+@pytest.mark.parametrize("name", ["events", "Events_total", "events-total", "events_count_of_things", "total"])
 def test_a_name_without_form_or_unit_is_refused(name: str) -> None:
     with pytest.raises(ValueError):
         made().gauge(name, "Something.")

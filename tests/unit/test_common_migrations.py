@@ -45,9 +45,7 @@ def test_a_file_without_a_revision_is_named(tmp_path: Path) -> None:
 
 
 def test_a_service_start_pays_for_neither_alembic_nor_sqlalchemy() -> None:
-    code = (
-        "import sys, libs.common.migrations; print('alembic' in sys.modules or 'sqlalchemy' in sys.modules)"
-    )
+    code = "import sys, libs.common.migrations; print('alembic' in sys.modules or 'sqlalchemy' in sys.modules)"
     shown = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

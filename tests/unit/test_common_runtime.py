@@ -115,9 +115,7 @@ def live(listener: socket.socket) -> Callable[..., Awaitable[Running]]:
 
 async def test_parts_start_in_order_and_stop_in_reverse_with_the_pools_last(live: Any) -> None:
     said: list[str] = []
-    running = await live(
-        app_of([Part("pool", said), Part("producer", said)], [Part("a", said), Part("b", said)])
-    )
+    running = await live(app_of([Part("pool", said), Part("producer", said)], [Part("a", said), Part("b", said)]))
     await running.ready()
     assert said == ["+pool", "+producer", "+a", "+b"]
     assert (await running.client.get("/readyz")).status_code == 200
@@ -139,9 +137,7 @@ async def test_while_a_part_cannot_start_the_service_is_alive_and_says_what_it_w
 
 async def test_a_stop_during_the_start_stops_what_had_started_and_nothing_else(live: Any) -> None:
     said: list[str] = []
-    running = await live(
-        app_of([Part("pool", said), Part("broken", said, refusals=10**6)], [Part("worker", said)])
-    )
+    running = await live(app_of([Part("pool", said), Part("broken", said, refusals=10**6)], [Part("worker", said)]))
     await until(lambda: said == ["+pool"])
     assert await running.end() == 0
     assert said == ["+pool", "-pool"]

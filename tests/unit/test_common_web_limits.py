@@ -111,9 +111,7 @@ JSON = {"Content-Type": "application/json"}
         (b"null", 422),
     ],
 )
-def test_hostile_json_is_refused_and_never_a_server_error(
-    body: bytes, status: int, client: TestClient
-) -> None:
+def test_hostile_json_is_refused_and_never_a_server_error(body: bytes, status: int, client: TestClient) -> None:
     is_problem(client.post("/v1/orders", content=body, headers=JSON), status)
 
 

@@ -22,7 +22,7 @@ class World:
     def meet(self, **identifiers: str) -> Assignment:
         self.count += 1
         keys = keys_of(identifiers)
-        return assign(f"e{self.count}", keys, f"r{self.count}", self.directory, self.findings)
+        return assign(f"e{self.count}", keys, lambda: f"r{self.count}", self.directory, self.findings)
 
 
 def test_the_same_identifier_finds_the_same_record() -> None:

@@ -63,7 +63,7 @@ class Book:
         await self.publish(records)
 
     async def commit(self, work: Work, *, redriven: bool = False) -> None:
-        """One transaction: the lease is checked, `work` done, what it returns put into the outbox; then it is published.
+        """One transaction: the lease is checked, `work` done, its results put into the outbox; then it is published.
 
         Whatever `work` raises leaves no trace in the database; the caller reloads before it goes on.
         """

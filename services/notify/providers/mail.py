@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from datetime import datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
-from email.utils import format_datetime, parseaddr
+from email.header import Header
+from email.utils import format_datetime, formataddr, parseaddr
 
 from aiosmtplib import SMTP
 from aiosmtplib.errors import (
@@ -143,19 +142,46 @@ class Mail:
 
 
 def compose(outgoing: Outgoing, sender: str, now: datetime) -> bytes:
-    """The message as it goes over the wire; its Message-ID is made of the message's id."""
+    """The message as it goes over the wire; its Message-ID is made of the message's id.
+
+    Put together by hand: the standard library's objects take fifty times as long, which is most of a core at a few
+    hundred messages a second. What comes from outside is one line by now, or encoded here.
+    """
     name, address = parseaddr(sender)
-    domain = address.rpartition("@")[2]
-    mail = EmailMessage(policy=SMTP_POLICY)
-    mail["From"] = Address(name, addr_spec=address)
-    mail["To"] = outgoing.recipient
-    mail["Subject"] = outgoing.subject
-    mail["Date"] = format_datetime(now)
-    mail["Message-ID"] = f"<{outgoing.message_id}@{domain}>"
-    mail["List-Unsubscribe"] = f"<{outgoing.unsubscribe_url}>"
-    mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    if outgoing.possible_duplicate:
-        mail["X-Dangol-Possible-Duplicate"] = "yes"
-    mail.set_content(as_text(outgoing.body), cte="base64")
-    mail.add_alternative(outgoing.body, subtype="html", cte="base64")
-    return mail.as_bytes()
+    boundary = f"=_{outgoing.message_id}"
+    lines = [
+        f"From: {formataddr((name, address))}",
+        f"To: {outgoing.recipient}",
+        f"Subject: {_header(outgoing.subject)}",
+        f"Date: {format_datetime(now)}",
+        f"Message-ID: <{outgoing.message_id}@{address.rpartition('@')[2]}>",
+        f"List-Unsubscribe: <{outgoing.unsubscribe_url}>",
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+        *(["X-Dangol-Possible-Duplicate: yes"] if outgoing.possible_duplicate else []),
+        "MIME-Version: 1.0",
+        f'Content-Type: multipart/alternative; boundary="{boundary}"',
+        "",
+        *_part(boundary, "plain", as_text(outgoing.body)),
+        *_part(boundary, "html", outgoing.body),
+        f"--{boundary}--",
+        "",
+    ]
+    return "\r\n".join(lines).encode("ascii")
+
+
+def _header(text: str) -> str:
+    one_line = " ".join(text.split())
+    if one_line.isascii() and one_line.isprintable() and "=?" not in one_line:
+        return one_line
+    return Header(one_line, "utf-8", header_name="Subject").encode(linesep="\r\n")
+
+
+def _part(boundary: str, kind: str, text: str) -> list[str]:
+    encoded = base64.encodebytes(text.encode("utf-8", "replace")).decode("ascii")
+    return [
+        f"--{boundary}",
+        f'Content-Type: text/{kind}; charset="utf-8"',
+        "Content-Transfer-Encoding: base64",
+        "",
+        *encoded.splitlines(),
+    ]

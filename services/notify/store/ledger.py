@@ -146,6 +146,20 @@ async def lock(tx: Tx, message_ids: Collection[str]) -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
+async def renew(tx: Tx, owner_prefix: str, lease_seconds: float, message_ids: Collection[str]) -> None:
+    """Prolong the leases of calls that are still out."""
+    if message_ids:
+        await tx.execute(
+            """
+            UPDATE message SET lease_until = clock_timestamp() + make_interval(secs => $3)
+            WHERE message_id = ANY($1) AND state = 'SUBMITTING' AND starts_with(lease_owner, $2)
+            """,
+            sorted(message_ids),
+            owner_prefix,
+            lease_seconds,
+        )
+
+
 async def abandoned(tx: Tx, channel: str, count_max: int) -> list[Entry]:
     """Lock what somebody was handing over when their lease ran out."""
     rows = await tx.fetch(
