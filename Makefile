@@ -58,7 +58,7 @@ explain: ## one customer's last event through all services, gate by gate: CUSTOM
 	@$(VENV)/python -m deploy.demo.explain "$(CUSTOMER)"
 
 replay: ## send a table of purchases through the HTTP door: ARGS="--help"
-	@$(VENV)/python -m deploy.demo.replay $(ARGS)
+	@$(VENV)/python -m deploy.replay $(ARGS)
 
 reset: ## remove all data, keys and logs under .local
 	@$(PYTHON) -m deploy.local.reset

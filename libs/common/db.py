@@ -73,6 +73,10 @@ class Database:
                     "idle_in_transaction_session_timeout": str(_LOCK_TIMEOUT_MS),
                     "timezone": "UTC",
                     "jit": "off",
+                    # Plans are made when the tables are empty and kept while they grow. Ours look things up by key.
+                    "enable_seqscan": "off",
+                    "enable_hashjoin": "off",
+                    "enable_mergejoin": "off",
                 },
                 # Nothing of ours outlives its transaction, so a released connection needs no cleaning round trip.
                 reset=_leave_as_is,

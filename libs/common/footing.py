@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -19,15 +19,25 @@ from libs.common.worker import Worker
 
 
 class Footing:
-    """Metrics, database, publisher and the workers on them; `resources` and `workers` are for the runtime."""
+    """Metrics, database, publisher and the workers on them; `resources` and `workers` are for the runtime.
 
-    def __init__(self, service: str, settings: CommonSettings, *, connections: int = 8) -> None:
+    `after_batch` is called when a batch has been committed, for whoever waits in this process for what it wrote.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        settings: CommonSettings,
+        *,
+        connections: int = 8,
+        after_batch: Callable[[], None] | None = None,
+    ) -> None:
         self.metrics = Metrics(service)
         self.database = Database(settings.database_url_of(service), application=service, size=connections)
         self.publisher = Publisher(settings.kafka_bootstrap, prefix=settings.topic_prefix)
         self.workers: list[Worker] = []
         self._service = service
-        self._floor = _floor(settings, self)
+        self._floor = _floor(settings, self, after_batch)
         self.metrics.registry.register(_UnitGauges(service, self.workers))
 
     @property
@@ -59,7 +69,7 @@ class _Migrated:
         """Nothing was taken."""
 
 
-def _floor(settings: CommonSettings, footing: Footing) -> Floor:
+def _floor(settings: CommonSettings, footing: Footing, after_batch: Callable[[], None] | None) -> Floor:
     handled = footing.metrics.counter("worker_total", "What a worker did, by kind.", ["worker", "what"])
     lasted = footing.metrics.histogram(
         "batch_duration_seconds", "How long a batch took to be handled, committed and published.", ["worker"]
@@ -71,6 +81,8 @@ def _floor(settings: CommonSettings, footing: Footing) -> Floor:
     def timed(worker: str, seconds: float, count: int) -> None:
         del count
         lasted.labels(worker).observe(seconds)
+        if after_batch is not None:
+            after_batch()
 
     return Floor(
         instance=settings.instance_id,

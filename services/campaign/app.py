@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from libs.common import operations
 from libs.common.auth import Authenticator
 from libs.common.documents import SnapshotWatcher
 from libs.common.footing import Footing
@@ -46,6 +47,7 @@ async def build(settings: CampaignSettings) -> App:
         description=door_plate or "",
     )
     web.include_router(make_router(footing.database, library))
+    web.include_router(operations.make_router(footing))
     return App(web, resources=footing.resources, components=[library, worker])
 
 

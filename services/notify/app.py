@@ -6,19 +6,18 @@ from collections.abc import Sequence
 
 from fastapi import FastAPI
 
-from libs.common import migrations
+from libs.common import operations
 from libs.common.auth import Authenticator
 from libs.common.crashpoints import CrashPoints
 from libs.common.db import Database
 from libs.common.documents import SnapshotWatcher
 from libs.common.events import CHANNELS_OF_CONTACT
-from libs.common.kafka import Publisher
+from libs.common.footing import Footing
 from libs.common.metrics import Metrics
 from libs.common.runtime import App
 from libs.common.topics import CONTACT_REQUESTED, MESSAGE_SETTLED, PROFILE_UPDATED, RESPONSE_RECEIVED
-from libs.common.unit import Floor, Input, WorkerSpec
+from libs.common.unit import Input, WorkerSpec
 from libs.common.web import create_app
-from libs.common.worker import Worker
 from services.notify import __doc__ as door_plate
 from services.notify.api import messages, public, tasks, templates
 from services.notify.claiming import Claimer
@@ -35,32 +34,21 @@ from services.notify.store.responses import WORKER
 DATABASE_CONNECTIONS = 20
 
 
-class _Migrated:
-    """Refuses to start on tables that this code was not written for."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def start(self) -> None:
-        async with self._database.connection() as connection:
-            await migrations.require_head("notify", connection)
-
-    async def stop(self) -> None:
-        """Nothing was taken."""
-
-
 async def build(settings: Settings) -> App:
-    metrics = Metrics("notify")
-    database = Database(settings.database_url_of("notify"), application="notify", size=DATABASE_CONNECTIONS)
-    publisher = Publisher(settings.kafka_bootstrap, prefix=settings.topic_prefix)
-    shelf = SnapshotWatcher(templates.KIND, database.connection, compile_all, metrics)
     handlers = Handlers()
+
+    def wake_senders() -> None:
+        senders.wake(handlers.planned)
+        handlers.planned.clear()
+
+    footing = Footing("notify", settings, connections=DATABASE_CONNECTIONS, after_batch=wake_senders)
+    database, metrics = footing.database, footing.metrics
+    shelf = SnapshotWatcher(templates.KIND, database.connection, compile_all, metrics)
     senders = _senders(settings, database, shelf, metrics)
-    floor = _floor(settings, database, publisher, metrics, handlers, senders)
-    worker = Worker(spec_of(handlers), floor)
+    worker = footing.worker(spec_of(handlers))
 
     async def readiness() -> Sequence[str]:
-        return [*shelf.problems(), *worker.problems()]
+        return [*shelf.problems(), *await footing.problems()]
 
     web = create_app(
         "notify",
@@ -70,7 +58,8 @@ async def build(settings: Settings) -> App:
         description=door_plate or "",
     )
     _add_routes(web, settings, database, shelf)
-    return App(web, resources=[database, _Migrated(database), publisher], components=[shelf, senders, worker])
+    web.include_router(operations.make_router(footing))
+    return App(web, resources=footing.resources, components=[shelf, senders, worker])
 
 
 def spec_of(handlers: Handlers) -> WorkerSpec:
@@ -160,37 +149,3 @@ def _senders(settings: Settings, database: Database, shelf: SnapshotWatcher[Shel
         for channel, provider in providers_of(settings, database).items()
     ]
     return Senders(made)
-
-
-def _floor(
-    settings: Settings,
-    database: Database,
-    publisher: Publisher,
-    metrics: Metrics,
-    handlers: Handlers,
-    senders: Senders,
-) -> Floor:
-    handled = metrics.counter("worker_total", "What the worker did, by kind.", ["worker", "what"])
-    lasted = metrics.histogram("batch_seconds", "How long a batch took to commit and publish.", ["worker"])
-
-    def counted(worker: str, what: str, count: int) -> None:
-        handled.labels(worker, what).inc(count)
-
-    def timed(worker: str, seconds: float, count: int) -> None:
-        del count
-        lasted.labels(worker).observe(seconds)
-        # Called right after a commit, which is when senders can see what was planned.
-        senders.wake(handlers.planned)
-        handlers.planned.clear()
-
-    return Floor(
-        instance=settings.instance_id,
-        database=database,
-        publisher=publisher,
-        bootstrap=settings.kafka_bootstrap,
-        prefix=settings.topic_prefix,
-        units=settings.partitions,
-        crash=CrashPoints(settings.crashpoints),
-        counted=counted,
-        timed=timed,
-    )

@@ -4,6 +4,7 @@ owns       identifiers and customer records, traits, consents, suppressions, the
 consumes   identify: ingest.event-received.v1
            apply: profile.event-identified.v1, profile.command-issued.v1, rules.triggered.v1 (field setting),
            notify.response-received.v1
-publishes  profile.event-identified.v1, profile.event-resolved.v1, profile.updated.v1 (compacted)
+publishes  profile.command-issued.v1 (its API), profile.event-identified.v1, profile.event-resolved.v1,
+           profile.updated.v1 (compacted)
 tables     seen, seen_history, conflict, identifier, record, link, customer, timeline, command
 """

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from libs.common import clock, lease
+from libs.common import clock
 from libs.common.auth import Principal, requires
 from libs.common.db import Database
 from libs.common.errors import Fault, Invalid, NotCaughtUp, NotFound, Stale
@@ -163,13 +163,6 @@ def _add_editors(router: APIRouter, database: Database, commands: Commands) -> N
         _require_channels(document.channels)
         kind = "give_consent" if document.granted else "withdraw_consent"
         return await obeyed(customer_id, kind, {"channels": document.channels}, who, if_match, response)
-
-    @router.post("/dead-letters/redrive", status_code=202)
-    async def redrive(who: Operator, worker: Annotated[str, Query(pattern="^profile\\.(identify|apply)$")]) -> Any:
-        """Handle again what a worker could not handle, after its cause has been mended."""
-        del who
-        async with database.connection() as connection:
-            return {"units": await lease.ask_redrive(connection, worker)}
 
     async def obeyed(
         customer_id: UUID,

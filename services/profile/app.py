@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from libs.common import clock
+from libs.common import clock, operations
 from libs.common.auth import Authenticator
 from libs.common.db import Database
 from libs.common.footing import Footing
@@ -42,6 +42,7 @@ async def build(settings: ProfileSettings) -> App:
     )
     commands = Commands(footing.publisher, footing.database, settings.partitions)
     web.include_router(make_router(footing.database, commands, settings.region))
+    web.include_router(operations.make_router(footing))
     return App(web, resources=[*footing.resources, days], components=[Background("days", days.keep), identify, apply])
 
 

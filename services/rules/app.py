@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from libs.common import operations
 from libs.common.auth import Authenticator
 from libs.common.documents import ActiveDocument, SnapshotWatcher
 from libs.common.footing import Footing
@@ -50,6 +51,7 @@ async def build(settings: RulesSettings) -> App:
         description=door_plate or "",
     )
     web.include_router(make_router(footing.database, rules))
+    web.include_router(operations.make_router(footing))
     return App(web, resources=footing.resources, components=[rules, worker])
 
 

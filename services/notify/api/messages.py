@@ -76,7 +76,11 @@ class InboxItem(MessageView):
 
 
 def router(database: Database, *, demo: bool) -> APIRouter:
-    made = APIRouter(prefix="/v1", tags=["messages"], dependencies=[Depends(requires("viewer"))])
+    made = APIRouter(
+        prefix="/v1",
+        tags=["messages"],
+        dependencies=[Depends(requires("viewer", "marketer", "approver", "operator", "agent", "privacy"))],
+    )
     _add_lists(made, database, demo)
 
     @made.get("/messages/{message_id}")
