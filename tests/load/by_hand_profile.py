@@ -34,6 +34,7 @@ _LINE = ("unit", "customer_id", "time", "event_id", "type", "source", "channel",
 
 async def apply(database_url: str, bootstrap: str, meter: Meter) -> None:
     known: dict[str, Customer] = {}
+    views: dict[str, dict[str, Any]] = {}
     told: dict[str, ProfileUpdated] = {}
 
     async def work(connection: Any, records: list[Any]) -> list[Sent]:
@@ -46,7 +47,7 @@ async def apply(database_url: str, bootstrap: str, meter: Meter) -> None:
         lines: list[tuple[Any, ...]] = []
         at = now()
         for fact in facts:
-            out.append(_resolved(known[fact.customer_id], fact, lines))
+            out.append(_resolved(known[fact.customer_id], views, fact, lines))
         touched = sorted({fact.customer_id for fact in facts})
         for each in touched:
             delivery = person.for_delivery(each, known[each], at)
@@ -61,9 +62,12 @@ async def apply(database_url: str, bootstrap: str, meter: Meter) -> None:
     await by_hand.batches(EVENT_IDENTIFIED.name, work, database_url, bootstrap, meter)
 
 
-def _resolved(customer: Customer, fact: EventIdentified, lines: list[tuple[Any, ...]]) -> Sent:
+def _resolved(
+    customer: Customer, views: dict[str, dict[str, Any]], fact: EventIdentified, lines: list[tuple[Any, ...]]
+) -> Sent:
     event = _event(fact.event)
-    data, before = bytes(event.data), person.view([customer])
+    data = bytes(event.data)
+    before = views.get(fact.customer_id) or person.view([customer])
     document = _object(data)
     person.apply(
         customer,
@@ -78,7 +82,7 @@ def _resolved(customer: Customer, fact: EventIdentified, lines: list[tuple[Any, 
             fact.person_id,
         ),
     )
-    after = person.view([customer])
+    after = views[fact.customer_id] = person.view([customer])
     if any(word in data for word in _private):
         data = _encode(person.without_contact_data(document))
     resolved = EventResolved(

@@ -19,7 +19,7 @@ from libs.common.topics import EVENT_RECEIVED
 from tests.load import cores, payload
 from tests.load.ground import SECRET, Ground, ground, output_of, server, told_by
 from tests.load.hammer import Report
-from tests.load.rows import Row, Scale
+from tests.load.rows import Row, Scale, company
 
 PARTITIONS = 8
 KEY = "dk_bench_0123456789abcdef"
@@ -85,6 +85,7 @@ def _rows(sides: dict[str, Best], calm: dict[str, Report], rounds: int, batch: i
     report = ours.report
     assert report is not None
     generator = f"generator busy {report.own_cpu / report.seconds:.0%} of its core"
+    generator += company(report.foreign_cpu / report.seconds)
     promise = "promised: 0.45 or more" if batch == 1 else "promised: 50,000 a core"
     return [
         Row(

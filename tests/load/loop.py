@@ -264,12 +264,15 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rates", default="2000,4000", help="events a second, one run each")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--partitions", type=int, default=4)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="dangol-loop-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
         postgres, kafka = PostgresServer(root / "postgres", free_port()), KafkaBroker(root / "kafka", free_port())
         with postgres, kafka:
-            stack = Stack(root, database_url=postgres.url, kafka_bootstrap=kafka.bootstrap, partitions=8)
+            stack = Stack(
+                root, database_url=postgres.url, kafka_bootstrap=kafka.bootstrap, partitions=options.partitions
+            )
             try:
                 stack.start()
                 asyncio.run(_install(stack))

@@ -36,10 +36,17 @@ class Meter:
         return max(0, self._total - self._count)
 
     def report(self) -> dict[str, Any]:
-        """Events within the watch, its seconds, and the CPU seconds of this process and of the watched ones."""
+        """Events within the watch, its seconds, and CPU seconds: ours, those of the watched, and of all others."""
         spent = dict(self._spent)
-        return {"events": self._total - self._first, "seconds": spent.pop("seconds"), "cpu": spent}
+        seconds, machine = spent.pop("seconds"), spent.pop("machine")
+        foreign = max(0.0, machine - sum(spent.values()))
+        return {"events": self._total - self._first, "seconds": seconds, "cpu": spent, "foreign": foreign}
 
     def _read(self) -> dict[str, float]:
         watched = {name: cores.cpu_seconds(pid) for name, pid in self._watched.items()}
-        return {**watched, "process": time.process_time(), "seconds": time.perf_counter()}
+        return {
+            **watched,
+            "process": time.process_time(),
+            "machine": cores.busy_seconds(),
+            "seconds": time.perf_counter(),
+        }

@@ -14,6 +14,7 @@ from rich.table import Table
 from deploy.local.places import LOCAL
 
 FOLDER = LOCAL / "bench"
+FOREIGN_CORES_MAX = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,11 @@ def show(results: Mapping[str, Sequence[Row]], console: Console) -> None:
             first = name if number == 0 else ""
             table.add_row(first, row.name, readable(row.value), row.unit, row.reference, compared, ratio, row.note)
     console.print(table)
+
+
+def company(cores: float) -> str:
+    """A warning for figures that were measured while others kept the machine busy; empty when it was ours alone."""
+    return f"; DISTURBED, others kept {cores:.1f} cores busy" if cores > FOREIGN_CORES_MAX else ""
 
 
 def readable(value: float) -> str:

@@ -19,12 +19,16 @@ _FILLED_AT_ONCE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One side's best figures: events a second, and CPU microseconds per event by process."""
+    """One side's best figures: events a second, and CPU microseconds per event by process.
+
+    `foreign` is how many cores were busy with what is not ours, in the calmest round.
+    """
 
     per_second: float
     process: float
     postgres: float
     kafka: float
+    foreign: float
 
 
 async def fill(stage: Stage, stand: Ground, count: int) -> None:
@@ -65,7 +69,9 @@ def _once(stand: Ground, stage: Stage, side: str, total: int) -> Run:
     told = told_by("tests.load.subject", order, cores.measured())
     events, cpu = told["events"], told["cpu"]
     each = {name: seconds / events * 1e6 for name, seconds in cpu.items()}
-    return Run(events / told["seconds"], each["process"], each["postgres"], each["kafka"])
+    return Run(
+        events / told["seconds"], each["process"], each["postgres"], each["kafka"], told["foreign"] / told["seconds"]
+    )
 
 
 async def _database(stage: Stage, stand: Ground) -> str:
@@ -80,4 +86,5 @@ def _best(runs: Sequence[Run]) -> Run:
         min(run.process for run in runs),
         min(run.postgres for run in runs),
         min(run.kafka for run in runs),
+        min(run.foreign for run in runs),
     )

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local import addresses, broker, class_archive
+from deploy.local import addresses, broker, children, class_archive
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.settings import ROOT
 from tests.load import cores
@@ -29,6 +28,7 @@ from tests.load.rows import Row, Scale
 _COPIED = ("deploy", "libs", "services")
 _FIRST_SECONDS, _NEXT_SECONDS, _MEMORY_BYTES = 60.0, 15.0, 2 << 30
 _WAIT_SECONDS_MAX = 120.0
+_STOP_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.05
 _SETTLED_SECONDS = 10.0
 
@@ -50,6 +50,7 @@ class Place:
         self.folder = folder
         self.ports = {each.variable: free_port() for each in addresses.our_own()}
         self.seen: set[str] = set()
+        self.starts = 0
         for name in _COPIED:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / ".venv").symlink_to(ROOT / ".venv")
@@ -65,13 +66,14 @@ class Place:
         return {**kept, **{name: str(port) for name, port in self.ports.items()}}
 
     def new_messages(self) -> set[str]:
-        """Ids in the inbox that were not there in an earlier start; empty while nobody answers."""
+        """Messages caused by an event that were not in the inbox in an earlier start; empty while nobody answers."""
         try:
             told = json.loads((self.folder / ".local" / "credentials.json").read_text())
             address = f"http://{LOOPBACK}:{self.ports[addresses.NOTIFY.variable]}/v1/inbox?limit=200"
             headers = {"Authorization": f"Bearer {told['tokens']['viewer']}"}
             with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=3) as answer:
-                return {item["message_id"] for item in json.load(answer)["items"]} - self.seen
+                items = json.load(answer)["items"]
+            return {item["message_id"] for item in items if item["event_id"]} - self.seen
         except (OSError, ValueError, KeyError):
             return set()
 
@@ -111,23 +113,19 @@ def _start(place: Place) -> Started:
 
 
 @contextlib.contextmanager
-def _running(place: Place) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    log = place.folder / "run.log"
+def _running(place: Place) -> Iterator[tuple[children.Child, Path]]:
+    place.starts += 1
+    log = place.folder / f"run-{place.starts}.log"
     command = [sys.executable, "-m", "deploy.local.supervisor"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=place.folder, env=place.variables, stdout=output, stderr=output)
+    # It has children of its own to end, so that if we die it is asked to stop and not killed.
+    process = children.spawn(command, log, death_signal=signal.SIGTERM, env=place.variables, cwd=place.folder)
     try:
         yield process, log
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        children.end(process, signal.SIGINT, _STOP_SECONDS_MAX)
 
 
-def _until(happened: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, what: str) -> float:
+def _until(happened: Callable[[], bool], process: children.Child, log: Path, what: str) -> float:
     """When it happened; looked for often, so that the figure is good to a tenth of a second."""
     deadline = time.monotonic() + _WAIT_SECONDS_MAX
     while not happened():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from email import message_from_bytes
-from email.policy import default
 from typing import Any
 
 from aiosmtpd.smtp import SMTP
@@ -14,7 +12,7 @@ from deploy.local.providers.faults import Faults
 from deploy.local.providers.ledger import Ledger
 from deploy.local.providers.receipts import Receipts
 
-_UUID = re.compile(r"<([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})@")
+_MESSAGE_ID = re.compile(r"^Message-ID:\s*<([0-9a-f-]{36})@", re.IGNORECASE | re.MULTILINE)
 _HEAD_BYTES_MAX = 16_384
 
 
@@ -55,11 +53,11 @@ class Inbox:
 
     def _accept(self, envelope: Any) -> None:
         content: bytes = envelope.content
-        head = message_from_bytes(content[:_HEAD_BYTES_MAX].partition(b"\r\n\r\n")[0] + b"\r\n\r\n", policy=default)
-        found = _UUID.search(str(head["Message-ID"] or ""))
+        head = content[:_HEAD_BYTES_MAX].partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
+        found = _MESSAGE_ID.search(head)
         message_id = found[1] if found else ""
         for address in envelope.rcpt_tos:
-            duplicate = head["X-Dangol-Possible-Duplicate"] is not None
+            duplicate = "\nX-Dangol-Possible-Duplicate:" in head
             self._ledger.add("accepted", "email", message_id, "", address, possible_duplicate=duplicate)
             self._receipts.later(message_id, "bounced" if "+bounce" in address else "delivered")
 
