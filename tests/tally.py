@@ -71,7 +71,7 @@ class Tally:
         return []
 
     async def _note(self, numbers: Sequence[tuple[str, int]], tx: UnitTx) -> None:
-        unknown = sorted({key for key, _ in numbers} - tx.cache.keys())
+        unknown = sorted({key for key, _ in numbers if key not in tx.cache})
         if unknown:
             rows = await tx.fetch(
                 "SELECT key, last FROM tally WHERE stage = $1 AND key = ANY($2)", self._stage, unknown

@@ -15,6 +15,8 @@ def of_services(database_url: str, kafka_bootstrap: str, secrets: Secrets) -> di
         "DANGOL_WRITE_KEYS_FILE": str(places.CREDENTIALS),
         "DANGOL_CREDENTIALS_FILE": str(places.CREDENTIALS),
         "DANGOL_DEMO": "1",
+        # Every unit costs its own fetches and transactions; more of them than this do not help two cores.
+        "DANGOL_PARTITIONS": "4",
         "DANGOL_PUBLIC_URL": addresses.NOTIFY.url,
         "DANGOL_NOTIFY_URL": addresses.NOTIFY.url,
         "DANGOL_DEMO_SMTP_PORT": str(addresses.SMTP.port),

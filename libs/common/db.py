@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from libs.common.errors import DangolError, Poison, StoreAway, Transient
+from libs.common.errors import DangolError, Fenced, Poison, StoreAway, Transient
 
 Row = Any
 """An asyncpg record: columns by name or by index."""
@@ -17,6 +17,9 @@ Row = Any
 _LOCK_TIMEOUT_MS = 2000
 _COMMAND_TIMEOUT_SECONDS = 20.0
 _CONNECT_TIMEOUT_SECONDS = 5.0
+FENCED = "DG001"
+"""The SQLSTATE of `hold_unit` for a unit that is not ours any more."""
+
 _POISONOUS_CLASSES = ("22", "23")
 """SQLSTATE classes that the same input meets every time: data exceptions and broken constraints."""
 
@@ -94,10 +97,20 @@ class Database:
             self._pool.terminate()
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Tx]:
-        """One transaction. StoreAway from its end leaves open whether it was committed."""
-        async with self.connection() as connection, connection.transaction():
-            yield Tx(connection)
+    async def transaction(self, opening: str = "") -> AsyncIterator[Tx]:
+        """One transaction. StoreAway from its end leaves open whether it was committed.
+
+        `opening` is a first statement that goes out together with BEGIN, because a trip costs more than most
+        statements; its values are written as literals, and nobody reads its rows.
+        """
+        async with self.connection() as connection:
+            try:
+                await connection.execute(f"BEGIN; {opening}")
+                yield Tx(connection)
+                await connection.execute("COMMIT")
+            except BaseException:
+                await _roll_back(connection)
+                raise
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
@@ -116,6 +129,19 @@ class Database:
             raise meaning from error
 
 
+def literal(text: str) -> str:
+    """A string as SQL writes it, for the few statements that cannot take parameters."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+async def _roll_back(connection: Any) -> None:
+    """A connection that cannot even do that is not used again, and its server ends what was open."""
+    try:
+        await connection.execute("ROLLBACK")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        connection.terminate()
+
+
 async def _leave_as_is(connection: Any) -> None:
     del connection
 
@@ -125,6 +151,8 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, DangolError):
         return error
     if isinstance(error, asyncpg.PostgresError):
+        if error.sqlstate == FENCED:
+            return Fenced(str(error))
         if (error.sqlstate or "")[:2] in _POISONOUS_CLASSES:
             return Poison(f"PostgreSQL refuses a value: {type(error).__name__} ({error.sqlstate})")
         return Transient(f"PostgreSQL: {type(error).__name__}: {error}")

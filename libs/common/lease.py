@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.db import Tx
+from libs.common.db import Tx, literal
 from libs.common.errors import Fenced, Misconfigured
 
 LEASE_SECONDS = 3.0
@@ -156,27 +156,38 @@ async def read(connection: Any, worker: str, me: str, unit: int, epoch: int) -> 
     return Lease(unit, epoch, row["revision"], row["progress"])
 
 
-async def hold(tx: Tx, worker: str, me: str, unit: int, epoch: int, revision: int) -> None:
-    """Lock the unit's row for this transaction. Fenced when it is not ours any more, or not as we left it."""
-    row = await tx.fetchrow(
-        "SELECT owner, epoch, revision FROM worker_unit WHERE worker = $1 AND unit = $2 FOR UPDATE",
-        worker,
-        unit,
-    )
-    if row is None or row["owner"] != me or row["epoch"] != epoch or row["revision"] != revision:
-        raise Fenced(f"{worker}/{unit} has another owner")
+def holding(worker: str, me: str, unit: int, epoch: int, revision: int, published_seq: int) -> str:
+    """The statement that opens a unit's transaction: it locks the row, and forgets the outbox up to `published_seq`.
+
+    It fails with the SQLSTATE that means Fenced when the row is not ours any more, or not as we left it.
+    """
+    return f"SELECT hold_unit({literal(worker)}, {unit}, {literal(me)}, {epoch}, {revision}, {published_seq})"
 
 
-async def save(tx: Tx, worker: str, unit: int, progress: str, *, redriven: bool) -> None:
-    """Write how far the unit has come; the commit is also its renewal."""
+async def save(tx: Tx, worker: str, unit: int, progress: str, *, redriven: bool, box: tuple[int, bytes] | None) -> None:
+    """Write how far the unit has come, and what is to be published (number of the first record, payload).
+
+    The commit is also the lease's renewal.
+    """
+    seq, payload = box if box is not None else (None, None)
     await tx.execute(
-        "UPDATE worker_unit SET progress = $3, revision = revision + 1, redrive = redrive AND NOT $4,"
-        " lease_until = clock_timestamp() + make_interval(secs => $5) WHERE worker = $1 AND unit = $2",
+        """
+        WITH box AS (
+            INSERT INTO outbox (worker, unit, seq, payload)
+            SELECT $1, $2, $6::bigint, $7::bytea WHERE $6::bigint IS NOT NULL
+        )
+        UPDATE worker_unit
+        SET progress = $3, revision = revision + 1, redrive = redrive AND NOT $4,
+            lease_until = clock_timestamp() + make_interval(secs => $5)
+        WHERE worker = $1 AND unit = $2
+        """,
         worker,
         unit,
         progress,
         redriven,
         LEASE_SECONDS,
+        seq,
+        payload,
     )
 
 

@@ -13,27 +13,14 @@ from typing import Any
 import msgspec
 from cramjam import lz4
 
-from libs.common.db import Tx
 from libs.common.kafka import Record
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[tuple[str, int, bytes | None, bytes | None, list[tuple[str, bytes]]]])
 
 
-async def put(tx: Tx, worker: str, unit: int, seq: int, records: Sequence[Record]) -> None:
-    """`seq` is the number of the first record."""
-    await tx.execute(
-        "INSERT INTO outbox (worker, unit, seq, payload) VALUES ($1, $2, $3, $4)",
-        worker,
-        unit,
-        seq,
-        bytes(lz4.compress_block(_encoder.encode(records))),
-    )
-
-
-async def forget(tx: Tx, worker: str, unit: int, seq_max: int) -> None:
-    """Delete what is published: all rows whose first record is numbered up to `seq_max`."""
-    await tx.execute("DELETE FROM outbox WHERE worker = $1 AND unit = $2 AND seq <= $3", worker, unit, seq_max)
+def packed(records: Sequence[Record]) -> bytes:
+    return bytes(lz4.compress_block(_encoder.encode(records)))
 
 
 async def load(connection: Any, worker: str, unit: int) -> list[Record]:

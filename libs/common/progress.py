@@ -81,5 +81,5 @@ def stamp(origin: str, number: int) -> bytes:
 
 def read_stamp(value: bytes) -> tuple[str, int]:
     """Origin and number of an `origin` or `mark` header; ValueError when it is not one."""
-    origin, _, number = value.decode().rpartition(":")
-    return origin, int(number)
+    origin, _, number = value.rpartition(b":")
+    return origin.decode(), int(number)

@@ -39,4 +39,22 @@ CREATE TABLE timer (
     PRIMARY KEY (worker, unit, key)
 );
 CREATE INDEX timer_due ON timer (worker, unit, gated, due);
+
+-- The beginning of every batch: the unit's row is locked and still as its owner left it, or the batch ends here.
+-- What that owner has published since is forgotten on the way. A function, because it goes out with BEGIN in one trip.
+CREATE FUNCTION hold_unit(
+    a_worker text, a_unit integer, an_owner text, an_epoch bigint, a_revision bigint, published_seq bigint
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM worker_unit
+    WHERE worker = a_worker AND unit = a_unit AND owner = an_owner AND epoch = an_epoch AND revision = a_revision
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '%/% has another owner', a_worker, a_unit USING ERRCODE = 'DG001';
+    END IF;
+    IF published_seq > 0 THEN
+        DELETE FROM outbox WHERE worker = a_worker AND unit = a_unit AND seq <= published_seq;
+    END IF;
+END
+$$;
 """

@@ -174,7 +174,7 @@ class Apply:
         for customer_id, occurrence, origin in work:
             held = cache[customer_id]
             facts.append(_step(customer_id, held, occurrence, origin, others))
-            timeline.append(_line(tx.unit, customer_id, occurrence, origin))
+            timeline.append(_line(customer_id, occurrence, origin))
             if held.dirty:
                 touched.add(customer_id)
         for customer_id in sorted(touched):
@@ -185,13 +185,12 @@ class Apply:
                 held.delivery = delivery
                 facts.append(delivery)
         states = [(each, cache[each].customer.version, _state.encode(cache[each].customer)) for each in touched]
-        await store.save_customers(tx, tx.unit, states)
-        await store.append_timeline(tx, timeline)
+        await store.save(tx, tx.unit, states, timeline)
         return facts
 
     async def _load(self, customer_ids: set[str], tx: UnitTx) -> None:
         cache = _cache(tx)
-        missing = customer_ids - cache.keys()
+        missing = {each for each in customer_ids if each not in cache}
         if not missing:
             return
         if len(cache) + len(missing) > CUSTOMERS_CACHED_MAX:
@@ -278,9 +277,8 @@ def _says_more(new: ProfileUpdated, old: ProfileUpdated) -> bool:
     )
 
 
-def _line(unit: int, customer_id: str, occurrence: Occurrence, origin: Origin) -> tuple[Any, ...]:
+def _line(customer_id: str, occurrence: Occurrence, origin: Origin) -> tuple[Any, ...]:
     return (
-        unit,
         customer_id,
         origin.time,
         occurrence.id,

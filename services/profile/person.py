@@ -191,7 +191,7 @@ def _withdrew(customer: Customer, event: Occurrence) -> bool:
 
 
 def _complained(customer: Customer, event: Occurrence) -> bool:
-    subject = str(event.data.get("complaint_id") or event.id)
+    subject = str(event.data.get("case") or event.id)
     if subject in customer.complaints:
         return False
     customer.complaints.append(subject)
@@ -199,7 +199,7 @@ def _complained(customer: Customer, event: Occurrence) -> bool:
 
 
 def _complaint_resolved(customer: Customer, event: Occurrence) -> bool:
-    subject = event.data.get("complaint_id")
+    subject = event.data.get("case")
     left = [] if subject is None else [each for each in customer.complaints if each != str(subject)]
     changed = left != customer.complaints
     customer.complaints = left

@@ -135,24 +135,33 @@ async def load_customers(tx: Tx, customer_ids: Collection[str]) -> dict[str, byt
     return {str(row["customer_id"]): bytes(row["body"]) for row in rows}
 
 
-async def save_customers(tx: Tx, unit: int, rows: Sequence[tuple[str, int, bytes]]) -> None:
-    """Rows are customer id, version and body, one for each customer."""
-    if rows:
-        await tx.execute(
-            "INSERT INTO customer (unit, customer_id, version, body)"
-            " SELECT $1, * FROM unnest($2::uuid[], $3::bigint[], $4::bytea[])"
-            " ON CONFLICT (customer_id) DO UPDATE SET version = excluded.version, body = excluded.body",
-            unit,
-            *[list(column) for column in zip(*sorted(rows), strict=True)],
+async def save(
+    tx: Tx, unit: int, customers: Sequence[tuple[str, int, bytes]], timeline: Sequence[tuple[Any, ...]]
+) -> None:
+    """Customers are id, version and body, one row each; timeline rows as its columns, without the unit.
+
+    One statement for both, since every trip to the database is paid once a batch.
+    """
+    states = sorted(customers)
+    await tx.execute(
+        """
+        WITH past AS (
+            INSERT INTO timeline (unit, customer_id, time, event_id, type, source, channel, body)
+            SELECT $1, * FROM unnest(
+                $5::uuid[], $6::timestamptz[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[])
         )
+        INSERT INTO customer (unit, customer_id, version, body)
+        SELECT $1, * FROM unnest($2::uuid[], $3::bigint[], $4::bytea[])
+        ON CONFLICT (customer_id) DO UPDATE SET version = excluded.version, body = excluded.body
+        """,
+        unit,
+        *_columns(states, 3),
+        *_columns(timeline, 7),
+    )
 
 
-TIMELINE_COLUMNS = ("unit", "customer_id", "time", "event_id", "type", "source", "channel", "body")
-
-
-async def append_timeline(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
-    if rows:
-        await tx.copy("timeline", TIMELINE_COLUMNS, rows)
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
 async def note_commands(tx: Tx, unit: int, rows: Sequence[tuple[str, str, str, int]], at: datetime) -> None:

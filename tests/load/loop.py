@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,11 @@ from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresServer
 from libs.common import clock
 from tests.caller import Caller
+from tests.load.rows import Row, Scale
 from tests.stack import SERVICES, Stack
 
 BATCH = 100
+PARTITIONS = 4
 CUSTOMERS = 20_000
 TRIGGER_SHARE = 0.01
 """One event in a hundred makes a rule fire and a message go out."""
@@ -108,13 +109,6 @@ def body(first: int, chance: random.Random, count: int = BATCH) -> bytes:
             }
         )
     return json.dumps(events).encode()
-
-
-@dataclass
-class Measured:
-    sent: int
-    seconds: float
-    cpu: dict[str, float]
 
 
 class Load:
@@ -260,28 +254,55 @@ def _percentiles(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rates", default="2000,4000", help="events a second, one run each")
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--partitions", type=int, default=4)
-    options = parser.parse_args(arguments)
+HIGHEST_PER_SECOND = 5000.0
+PROMISED_PER_SECOND = 5000.0
+LATENCY_MS_P99_MAX = 250.0
+
+
+def rows(scale: Scale) -> list[Row]:
+    """The promised load, then half of it; what each part spends on one event."""
+    seconds = max(6.0, 4 * scale.seconds)
+    high, half = runs([HIGHEST_PER_SECOND, HIGHEST_PER_SECOND / 2], seconds, PARTITIONS)
+    spent: dict[str, float] = high["cpu_microseconds_per_event"]
+    total = sum(spent.values())
+    behind = f"{high['behind_when_sending_ended']} events behind when {high['sent']} had been sent"
+    found = [
+        Row("carried", high["carried_per_second"], "events/s", "promised", PROMISED_PER_SECOND, behind),
+        Row("CPU, all processes", total, "us/event", "two cores at the promised rate", 2e6 / PROMISED_PER_SECOND),
+        *(Row(f"CPU, {name}", value, "us/event", "all processes", total) for name, value in spent.items()),
+    ]
+    for percentile in ("p50", "p99"):
+        took = half["latency_ms"].get(percentile, float("nan"))
+        note = f"{half['messages']} messages at {half['offered_per_second']:.0f} events/s"
+        found.append(Row(f"door to provider, {percentile}", took, "ms", "promised p99", LATENCY_MS_P99_MAX, note))
+    return found
+
+
+def runs(rates: Sequence[float], seconds: float, partitions: int) -> list[dict[str, Any]]:
+    """One stack, one run at each rate."""
     with tempfile.TemporaryDirectory(prefix="dangol-loop-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
         postgres, kafka = PostgresServer(root / "postgres", free_port()), KafkaBroker(root / "kafka", free_port())
         with postgres, kafka:
-            stack = Stack(
-                root, database_url=postgres.url, kafka_bootstrap=kafka.bootstrap, partitions=options.partitions
-            )
+            stack = Stack(root, database_url=postgres.url, kafka_bootstrap=kafka.bootstrap, partitions=partitions)
             try:
                 stack.start()
                 asyncio.run(_install(stack))
-                servers = {"postgres": postgres.pid, "kafka": kafka.pid}
-                known = {name: pid for name, pid in servers.items() if pid is not None}
-                for rate in options.rates.split(","):
-                    print(json.dumps(asyncio.run(measure(stack, known, float(rate), options.seconds)), indent=1))
+                pids = {"postgres": postgres.pid, "kafka": kafka.pid}
+                known = {name: pid for name, pid in pids.items() if pid is not None}
+                return [asyncio.run(measure(stack, known, rate, seconds)) for rate in rates]
             finally:
                 stack.discard()
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rates", default="2500,5000", help="events a second, one run each")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--partitions", type=int, default=PARTITIONS)
+    options = parser.parse_args(arguments)
+    rates = [float(rate) for rate in options.rates.split(",")]
+    print(json.dumps(runs(rates, options.seconds, options.partitions), indent=1))
     return 0
 
 

@@ -55,9 +55,9 @@ def test_consent_does_not_depend_on_the_order_of_arrival(statements: list[tuple[
 
 
 def test_a_complaint_suppresses_until_it_is_resolved() -> None:
-    open_one = customer(happened("complaint", 1, complaint_id="c1"))
+    open_one = customer(happened("complaint", 1, case="c1"))
     assert for_delivery("r", open_one, clock.from_ms(1)).suppressed == ["open_complaint"]
-    apply(open_one, happened("complaint_resolved", 2, complaint_id="c1"))
+    apply(open_one, happened("complaint_resolved", 2, case="c1"))
     assert for_delivery("r", open_one, clock.from_ms(2)).suppressed == []
 
 

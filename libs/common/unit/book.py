@@ -15,7 +15,7 @@ from libs.common import clock, lease, outbox, progress
 from libs.common.errors import BrokerAway, Misconfigured, Poison
 from libs.common.events import Fact
 from libs.common.kafka import MESSAGE_BYTES_MAX, Record
-from libs.common.topics import partition_of
+from libs.common.topics import Topic, partition_of
 from libs.common.unit.aftermath import Aftermath
 from libs.common.unit.burial import DeadLetter
 from libs.common.unit.shapes import Floor, UnitTx, WorkerSpec
@@ -42,7 +42,7 @@ class Book:
         self._revision = taken.revision
         self._origin = progress.origin_of(spec.name, taken.unit)
         self._encoder = msgspec.json.Encoder()
-        self._topics = {topic.event: topic for topic in spec.outputs}
+        self._topics: dict[type, Topic] = {topic.event: topic for topic in spec.outputs}
         self._published_seq = self._forgotten_seq = 0
         compacted = [topic.name for topic in spec.outputs if topic.compacted]
         self._aftermath = Aftermath(compacted, 2 * floor.publisher.timeout_seconds)
@@ -68,20 +68,18 @@ class Book:
         Whatever `work` raises leaves no trace in the database; the caller reloads before it goes on.
         """
         name, unit = self._spec.name, self.unit
-        async with self._floor.database.transaction() as plain:
-            await lease.hold(plain, name, self._floor.instance, unit, self.epoch, self._revision)
-            if self._published_seq > self._forgotten_seq:
-                await outbox.forget(plain, name, unit, self._published_seq)
+        published = self._published_seq if self._published_seq > self._forgotten_seq else 0
+        opening = lease.holding(name, self._floor.instance, unit, self.epoch, self._revision, published)
+        async with self._floor.database.transaction(opening) as plain:
             tx = self._tx(plain.connection)
             records = [self._record(each) for each in await work(tx)]
-            if records:
-                await outbox.put(plain, name, unit, self.progress.seq - len(records) + 1, records)
+            box = (self.progress.seq - len(records) + 1, outbox.packed(records)) if records else None
             self.progress.snapshot = tx.snapshot
-            await lease.save(plain, name, unit, progress.encode(self.progress), redriven=redriven)
+            await lease.save(plain, name, unit, progress.encode(self.progress), redriven=redriven, box=box)
             self._floor.crash.reach("before_commit")
         self._floor.crash.reach("after_commit")
         self._revision += 1
-        self._forgotten_seq = self._published_seq
+        self._forgotten_seq = max(self._forgotten_seq, published)
         await self.publish(records)
 
     async def publish(self, records: Sequence[Record]) -> None:
@@ -129,17 +127,20 @@ class Book:
         )
 
     def _record(self, each: Fact | DeadLetter) -> Record:
-        if isinstance(each, DeadLetter):
-            about = [("worker", self._spec.name.encode()), ("partition", str(self.unit).encode()), *each.about.items()]
-            return Record(self._spec.dead_letters, self.unit, each.key, each.value, [self._stamp(), *about])
         topic = self._topics.get(type(each))
         if topic is None:
+            if isinstance(each, DeadLetter):
+                return self._buried(each)
             raise Misconfigured(f"{self._spec.name} may not publish {type(each).__name__}")
         key = topic.key(each).encode()
         value = self._encoder.encode(each)
         if len(value) > MESSAGE_BYTES_MAX:
             raise Poison(f"a {topic.name} message of {len(value)} bytes is over the limit of {MESSAGE_BYTES_MAX}")
         return Record(topic.name, partition_of(key, self._floor.units), key, value, [self._stamp()])
+
+    def _buried(self, letter: DeadLetter) -> Record:
+        about = [("worker", self._spec.name.encode()), ("partition", str(self.unit).encode()), *letter.about.items()]
+        return Record(self._spec.dead_letters, self.unit, letter.key, letter.value, [self._stamp(), *about])
 
     def _stamp(self) -> tuple[str, bytes]:
         self.progress.seq += 1

@@ -42,19 +42,30 @@ class Reading:
     def read(self, records: Records, at: Progress) -> Batch:
         """Decode, drop repeats, take notice of marks, and move the positions on."""
         batch = Batch()
+        last: dict[str, Received] = {}
         for topic, record in records:
-            at.note_read(topic, record.offset + 1, record.timestamp)
+            last[topic] = record
             about = dict(record.headers)
             try:
-                if progress.MARK in about:
-                    at.note_mark(topic, *progress.read_stamp(about[progress.MARK]))
-                elif progress.ORIGIN in about and at.is_repeat(topic, *progress.read_stamp(about[progress.ORIGIN])):
-                    batch.repeats += 1
-                else:
+                if self._is_new(topic, about, at, batch):
                     self._add(batch, topic, record, about)
             except (ValueError, Poison) as error:
                 batch.dead.append((topic, record, str(error)))
+        for topic, record in last.items():
+            at.note_read(topic, record.offset + 1, record.timestamp)
         return batch
+
+    @staticmethod
+    def _is_new(topic: str, about: dict[str, bytes], at: Progress, batch: Batch) -> bool:
+        stamp = about.get(progress.ORIGIN)
+        if stamp is not None:
+            if at.is_repeat(topic, *progress.read_stamp(stamp)):
+                batch.repeats += 1
+                return False
+        elif progress.MARK in about:
+            at.note_mark(topic, *progress.read_stamp(about[progress.MARK]))
+            return False
+        return True
 
     def _add(self, batch: Batch, topic: str, record: Received, about: dict[str, bytes]) -> None:
         """A dead letter names the worker and the topic that it is for; one that is not ours is passed over."""
