@@ -63,8 +63,6 @@ async def test_a_template_that_cannot_work_is_refused_with_its_place(
 
 async def test_every_door_needs_its_role(on: Stage) -> None:
     doors = [
-        ("GET", "/v1/messages", "viewer", "agent"),
-        ("GET", "/v1/inbox", "viewer", "agent"),
         ("POST", "/v1/templates", "marketer", "viewer"),
         ("POST", "/v1/templates/sale/retire", "approver", "viewer"),
         ("GET", "/v1/tasks", "agent", "marketer"),

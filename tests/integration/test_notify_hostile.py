@@ -78,7 +78,8 @@ async def test_mail_that_was_surely_not_taken_is_tried_again_until_its_time_is_o
     await on.know(kim)
     patient, hasty = (request(kim, "email", "mail", valid_until=clock.now() + timedelta(seconds=s)) for s in (60, 3))
     await on.ask(patient, hasty)
-    assert "no time left" in (await on.reaches(hasty.message_id, "EXPIRED"))["reason"]
+    # Either no attempt fits in any more, or the last one came too late.
+    assert "time" in (await on.reaches(hasty.message_id, "EXPIRED"))["reason"]
     on.run("providers", "deploy.local.providers")
     await on.reaches(patient.message_id, "DELIVERED", seconds=40)
     assert (on.sent(patient.message_id), on.sent(hasty.message_id)) == (1, 0)
