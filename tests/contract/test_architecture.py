@@ -22,7 +22,7 @@ PRODUCT = ("libs", "services", "deploy")
 # Where a loop, or the last line of a process, must survive whatever it meets: how many such places each file has.
 BROAD_NETS = {
     "libs/common/documents/watcher.py": 1,
-    "libs/common/kafka/publishing.py": 1,
+    "libs/common/kafka/publishing.py": 2,
     "libs/common/runtime/life.py": 1,
     "libs/common/runtime/process.py": 1,
     "libs/common/unit/runner.py": 3,

@@ -248,6 +248,20 @@ async def test_a_timer_that_cannot_be_handled_is_buried_and_the_others_fire(plac
     assert b"a bad timer" in dict(dead.headers)["reason"]
 
 
+async def test_an_idle_unit_keeps_its_clock_in_its_row(place: Place) -> None:
+    """Others read there how old the unit's knowledge may be; silence upstream is not age."""
+    started = clock.now_ms()
+    async with running(place.floor, *tally.specs()):
+
+        async def kept() -> bool:
+            clocks = await place.connection.fetch(
+                "SELECT coalesce((progress->>'clock_ms')::bigint, 0) AS at FROM worker_unit"
+            )
+            return len(clocks) == 2 * UNITS and all(row["at"] > started + 6000 for row in clocks)
+
+        await place.until(kept)
+
+
 async def test_a_worker_with_another_number_of_units_refuses_to_start(place: Place) -> None:
     async with running(place.floor, tally.specs()[0]) as [first]:
 

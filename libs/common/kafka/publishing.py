@@ -57,6 +57,13 @@ class Publisher:
             await self._task
         await self._discard()
 
+    async def failed(self) -> None:
+        """Returns never, unless the task that publishes has ended, which is a reason to end the process."""
+        assert self._task is not None
+        await asyncio.wait([self._task])
+        if not self._stopping:
+            raise self._task.exception() or RuntimeError("the publisher stopped by itself")
+
     async def publish(self, records: Sequence[Record]) -> None:
         """Returns when every record is acknowledged. BrokerAway: some may have arrived all the same."""
         if not records:
@@ -105,7 +112,10 @@ class Publisher:
             else:
                 done.set_exception(trouble)
         if trouble is not None:
-            await self._discard()
+            try:
+                await self._discard()
+            except Exception as error:  # noqa: BLE001 - the next flush makes a producer anew all the same.
+                self._log.warning("producer_not_closed", error=repr(error))
 
     async def _flush(self, records: Iterable[Record]) -> None:
         producer = self._producer or await self._connect()

@@ -37,6 +37,7 @@ class Book:
         self.cache: dict[str, Any] = {}
         self.stopping = False
         self.trouble = ""
+        self.committed_clock_ms = self.progress.clock_ms
         self._spec = spec
         self._floor = floor
         self._revision = taken.revision
@@ -54,6 +55,7 @@ class Book:
             row = await lease.read(connection, self._spec.name, self._floor.instance, self.unit, self.epoch)
         self._revision = row.revision
         self.progress = progress.decode(row.progress)
+        self.committed_clock_ms = self.progress.clock_ms
 
     async def publish_outstanding(self) -> None:
         """Publish what the outbox holds: it may have been published before, which readers will notice."""
@@ -79,6 +81,7 @@ class Book:
             self._floor.crash.reach("before_commit")
         self._floor.crash.reach("after_commit")
         self._revision += 1
+        self.committed_clock_ms = self.progress.clock_ms
         self._forgotten_seq = max(self._forgotten_seq, published)
         await self.publish(records)
 

@@ -29,6 +29,8 @@ from libs.common.unit.shapes import Floor, UnitTx, WorkerSpec
 
 TICK_SECONDS = 1.0
 TIMERS_PER_TICK_MAX = 500
+CLOCK_KEPT_SECONDS = 5.0
+"""An idle unit writes its clock down that often: others judge by the row how fresh what the unit wrote is."""
 BACKOFF_SECONDS_MAX = 5.0
 
 REST_SECONDS = 0.02
@@ -199,6 +201,8 @@ class UnitRunner:
             self.soonest = (None, None)
             while await self._fire(TIMERS_PER_TICK_MAX) and not self.book.stopping:
                 continue
+        if self.progress.clock_ms - self.book.committed_clock_ms >= CLOCK_KEPT_SECONDS * 1000:
+            await self.book.commit(_nothing)
         await self._redrive()
         await self.book.publish_marks()
 
