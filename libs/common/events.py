@@ -7,7 +7,6 @@ a decimal with a currency beside it, ids are strings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -269,6 +268,3 @@ class SwitchSet(Fact, frozen=True):
     actor: str
     set_at: datetime
     note: str = ""
-
-
-Values = Mapping[str, Any]

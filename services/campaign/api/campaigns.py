@@ -12,9 +12,7 @@ from libs.common import documents
 from libs.common.auth import Principal, requires
 from libs.common.db import Database, Tx
 from libs.common.documents import DocumentVersion, SnapshotWatcher
-from libs.common.errors import Fault, Invalid
-from libs.common.web import Cursor, IfMatch, Limit, Page, decode_cursor, etag, expected_version, page_of
-from services.campaign.api.shapes import (
+from libs.common.documents.views import (
     Activation,
     ChangeView,
     Difference,
@@ -23,6 +21,8 @@ from services.campaign.api.shapes import (
     Validity,
     VersionView,
 )
+from libs.common.errors import Fault, Invalid
+from libs.common.web import Cursor, IfMatch, Limit, Page, decode_cursor, etag, expected_version, page_of
 from services.campaign.document import KIND, CampaignDocument, Library, faults_in
 
 _READS = Depends(requires("viewer", "marketer", "approver", "operator"))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import msgspec
 from pydantic import BaseModel, Field
 
-from libs.common.documents import DocumentVersion, ListedDocument
 from libs.common.web import Document
 from services.notify.content import TemplateBody
 
@@ -40,44 +38,6 @@ class TemplateDocument(Document):
         return msgspec.json.encode(self.model_dump(exclude_unset=True, exclude_none=True))
 
 
-class VersionView(BaseModel):
-    """One version of a template; `document` is what its author wrote."""
-
-    id: str
-    version: int
-    status: str
-    ramp_percent: int
-    author: str
-    note: str
-    created_at: datetime
-    document: dict[str, Any]
-
-    @classmethod
-    def of(cls, version: DocumentVersion) -> Self:
-        return cls(
-            id=version.id,
-            version=version.version,
-            status=version.status,
-            ramp_percent=version.ramp_percent,
-            author=version.author,
-            note=version.note,
-            created_at=version.created_at,
-            document=version.content,
-        )
-
-
-class ListedView(VersionView):
-    """The latest version, beside the one that is active or paused."""
-
-    live_version: int | None = None
-    live_status: str | None = None
-
-    @classmethod
-    def listed(cls, listed: ListedDocument) -> Self:
-        found = cls.of(listed.latest)
-        return found.model_copy(update={"live_version": listed.live_version, "live_status": listed.live_status})
-
-
 class Activation(Document):
     """`version` absent means the latest."""
 
@@ -85,18 +45,8 @@ class Activation(Document):
     note: str = Field("", max_length=2_000)
 
 
-class Reason(Document):
-    note: str = Field("", max_length=2_000)
-
-
 class Validity(BaseModel):
     valid: bool
-
-
-class Difference(BaseModel):
-    """`was` is missing where something is new, `now` where something is gone."""
-
-    items: list[dict[str, Any]]
 
 
 class Preview(BaseModel):

@@ -11,19 +11,16 @@ from libs.common import documents
 from libs.common.auth import Principal, requires
 from libs.common.db import Database, Tx
 from libs.common.documents import DocumentVersion, SnapshotWatcher
+from libs.common.documents.views import Difference, ListedView, Reason, VersionView
 from libs.common.errors import Fault, Invalid
 from libs.common.web import Cursor, IfMatch, Limit, Page, decode_cursor, etag, expected_version, page_of
 from services.notify import content
 from services.notify.api.shapes import (
     Activation,
-    Difference,
-    ListedView,
     Preview,
-    Reason,
     Sample,
     TemplateDocument,
     Validity,
-    VersionView,
 )
 from services.notify.content import Shelf, TemplateBody, Unrenderable
 

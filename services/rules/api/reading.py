@@ -10,9 +10,9 @@ from libs.common import documents
 from libs.common.auth import requires
 from libs.common.db import Database
 from libs.common.documents import Status
+from libs.common.documents.views import ChangeView, Difference, ListedView, VersionView
 from libs.common.web import Cursor, Limit, Page, decode_cursor, etag, page_of
 from services.rules.api.writing import KIND
-from services.rules.views import ChangeView, Difference, ListedView, VersionView
 
 _READS = [Depends(requires("viewer", "marketer", "approver", "operator"))]
 _VERSION_MAX = 2**31 - 1

@@ -11,11 +11,11 @@ from libs.common import documents
 from libs.common.auth import Guard, Principal, requires
 from libs.common.db import Database, Tx
 from libs.common.documents import DocumentVersion, SnapshotWatcher
+from libs.common.documents.views import Activation, Reason, VersionView
 from libs.common.errors import DangolError
 from libs.common.web import etag
 from services.rules.api.writing import KIND
 from services.rules.snapshot import Snapshot
-from services.rules.views import Activation, Reason, VersionView
 
 _ACTIVATES = requires("marketer", "approver")
 _STOPS = requires("marketer", "approver", "operator")

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Query, Response
 from libs.common import documents
 from libs.common.auth import Principal, requires
 from libs.common.db import Database
+from libs.common.documents.views import Validity, VersionView
 from libs.common.errors import Fault, Invalid
 from libs.common.web import IfMatch, etag, expected_version
 from services.rules import validation
-from services.rules.views import Validity, VersionView
 
 KIND = "rule"
 Note = Annotated[str, Query(max_length=2000, description="Why; kept beside the version.")]

@@ -1,19 +1,20 @@
-"""What do rules look like over HTTP?"""
+"""What do versioned documents of any kind look like over HTTP?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
-from libs.common.documents import DocumentVersion, ListedDocument
+from libs.common.documents.shapes import DocumentVersion, ListedDocument
 from libs.common.errors import Fault
 from libs.common.web import Document
 
 
 class VersionView(BaseModel):
-    """One version of a rule; `document` is what its author wrote."""
+    """One version; `document` is what its author wrote."""
 
     id: str
     version: int
@@ -80,7 +81,7 @@ class Validity(BaseModel):
     errors: list[FaultView] = []
 
     @classmethod
-    def of(cls, faults: tuple[Fault, ...]) -> Self:
+    def of(cls, faults: Sequence[Fault]) -> Self:
         views = [FaultView(pointer=f"#{each.pointer}", detail=each.detail) for each in faults]
         return cls(valid=not views, errors=views)
 
