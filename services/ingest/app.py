@@ -14,9 +14,12 @@ from libs.common.runtime import App
 from libs.common.topics import EVENT_RECEIVED, EVENT_REJECTED
 from services.ingest.api import make_router
 from services.ingest.deadlines import Deadlines
-from services.ingest.door import Door, DoorLimits
+from services.ingest.doors import native
+from services.ingest.doors.front import Front
+from services.ingest.doors.native import NativeDoor
 from services.ingest.meters import Meters
 from services.ingest.openapi import describe_door
+from services.ingest.reception import Reception, ReceptionLimits
 from services.ingest.registry import Registry
 from services.ingest.settings import IngestSettings
 
@@ -52,11 +55,17 @@ async def build(settings: IngestSettings) -> App:
     publisher = Publisher(settings.kafka_bootstrap, prefix=settings.topic_prefix)
     deadlines = Deadlines()
     registry = Registry(database, metrics, settings.write_keys_file)
-
+    reception = Reception(
+        registry=registry,
+        publisher=publisher,
+        meters=Meters(metrics),
+        deadlines=deadlines,
+        limits=_limits(settings),
+    )
     ground = Ground(database, settings)
 
     async def readiness() -> Sequence[str]:
-        if not door.acknowledged:
+        if not reception.acknowledged:
             # An unready door gets no requests that could prove the broker's return, so it is asked here.
             await ground.check_topics()
         return []
@@ -70,18 +79,15 @@ async def build(settings: IngestSettings) -> App:
     )
     app.include_router(make_router(database, registry))
     describe_door(app)
-    door = Door(
-        app,
-        registry=registry,
-        publisher=publisher,
-        meters=Meters(metrics),
-        deadlines=deadlines,
-        limits=DoorLimits(
-            settings.partitions,
-            settings.live_age_max,
-            settings.live_ahead_max,
-            settings.body_seconds_max,
-            settings.publish_seconds_max,
-        ),
+    front = Front(app, reception, {native.PATH: NativeDoor(reception)})
+    return App(app, resources=[deadlines, database, ground, publisher, registry], asgi=front)
+
+
+def _limits(settings: IngestSettings) -> ReceptionLimits:
+    return ReceptionLimits(
+        settings.partitions,
+        settings.live_age_max,
+        settings.live_ahead_max,
+        settings.body_seconds_max,
+        settings.publish_seconds_max,
     )
-    return App(app, resources=[deadlines, database, ground, publisher, registry], asgi=door)

@@ -6,16 +6,15 @@ Pure: the moment, the key and the known types are handed in. The bytes of an acc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from libs.common import topics
-from libs.common.errors import Fault, Refused
+from libs.common.errors import Refused
 from libs.common.events import EventReceived
 from services.ingest import cloudevents, envelope, strict
 from services.ingest.keys import WriteKey
@@ -28,16 +27,13 @@ from services.ingest.refusals import (
     WRONG_CHANNEL,
     WRONG_TIME,
     Reject,
-    TooLarge,
 )
+from services.ingest.splitting import UNREADABLE, split, wrapped
 
 EVENT_BYTES_MAX: Final = 256 * 1024
-EVENTS_MAX: Final = 500
 HISTORY_BEGINS: Final = datetime(1900, 1, 1, tzinfo=UTC)
 
-_ITEMS = msgspec.json.Decoder(list[Raw])
 _WHITESPACE = b" \t\r\n"
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Form(Enum):
@@ -49,13 +45,19 @@ class Form(Enum):
 
 
 class Terms(Struct, frozen=True):
-    """On which terms a request is examined; live events lie in [oldest, newest]."""
+    """On which terms a request is examined; live events lie in [oldest, newest].
+
+    `door` names the way by which the events came, and `context` what must be known to examine them again; both are
+    kept with what is refused.
+    """
 
     key: WriteKey
     kinds: Kinds
     now: datetime
     oldest: datetime
     newest: datetime
+    door: str = "events"
+    context: Mapping[str, str] = {}
 
 
 class Accepted(Struct, frozen=True, gc=False):
@@ -97,14 +99,14 @@ def decode_batch(body: bytes, form: Form, terms: Terms) -> Outcome:
     if first == b"[":
         if form is Form.CLOUD_EVENT:
             raise Refused("A list of CloudEvents has the content type application/cloudevents-batch+json.")
-        return Outcome(_judged(_split(body), form, terms))
+        return Outcome(_judged(split(body), form, terms))
     if form is Form.CLOUD_BATCH:
         raise Refused("A body of the type application/cloudevents-batch+json is a JSON array.")
     verdict = _judge(body, 0, form, terms)
     if type(verdict) is Rejected and form is Form.NATIVE and b'"events"' in body:
-        wrapped = _wrapped(body)
-        if wrapped is not None:
-            return Outcome(_judged(_split(wrapped), form, terms), at="/events")
+        inner = wrapped(body)
+        if inner is not None:
+            return Outcome(_judged(split(inner), form, terms), at="/events")
     return Outcome([verdict], single=True)
 
 
@@ -136,7 +138,7 @@ def _judge(raw: bytes, index: int, form: Form, terms: Terms) -> Accepted | Rejec
 def _admit(raw: bytes, terms: Terms) -> Accepted:
     try:
         event = envelope.decode(raw)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raw = _second_reading(raw, str(error), terms)
         event = envelope.decode(raw)
     strict.check(raw)
@@ -157,7 +159,7 @@ def _second_reading(raw: bytes, found: str, terms: Terms) -> bytes:
     raw = _from_cloud(raw, terms)
     try:
         envelope.decode(raw)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise envelope.explain(strict.parse(raw), str(error)) from None
     return raw
 
@@ -166,7 +168,7 @@ def _from_cloud(raw: bytes, terms: Terms) -> bytes:
     strict.parse(raw)
     try:
         attributes = cloudevents.members(raw)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise Reject(MALFORMED, "", "A CloudEvent is a JSON object.") from None
     return cloudevents.channel_event(attributes, terms.now)
 
@@ -196,64 +198,6 @@ def _check_time(event: EventReceived, terms: Terms) -> None:
         raise Reject(WRONG_TIME, "/time", detail)
     if event.time < HISTORY_BEGINS:
         raise Reject(WRONG_TIME, "/time", f"History begins in {HISTORY_BEGINS.year}.")
-
-
-def _split(body: bytes) -> list[bytes]:
-    try:
-        items = [bytes(item) for item in _ITEMS.decode(body)]
-    except _UNREADABLE as error:
-        items = list(_split_leniently(body, str(error)))
-    if len(items) > EVENTS_MAX:
-        raise TooLarge(f"The body holds {len(items)} events; send at most {EVENTS_MAX} at once.")
-    if not items:
-        raise Refused("The body holds no events.")
-    return items
-
-
-def _split_leniently(body: bytes, found: str) -> Iterator[bytes]:
-    """Items that a lenient reader can tell apart (NaN, half characters), so that one costs no other."""
-    text = body.decode("utf-8", "surrogateescape").strip(" \t\r\n")
-    reader = json.JSONDecoder(parse_int=str, parse_float=str)
-    position = 1
-    try:
-        while True:
-            start = _after_whitespace(text, position)
-            _, end = reader.raw_decode(text, start)
-            yield text[start:end].encode("utf-8", "surrogateescape")
-            position = _after_whitespace(text, end)
-            if text[position : position + 1] != ",":
-                break
-            position += 1
-    except (ValueError, RecursionError):
-        raise _unreadable(found) from None
-    if text[position:] != "]":
-        raise _unreadable(found)
-
-
-def _after_whitespace(text: str, position: int) -> int:
-    while text[position : position + 1] in (" ", "\t", "\r", "\n"):
-        position += 1
-    return position
-
-
-def _unreadable(found: str) -> Refused:
-    return Refused(f"The body is not JSON: {found}.")
-
-
-def _wrapped(body: bytes) -> bytes | None:
-    """The list in {"events": [...]}; None when `events` is something inside of one event."""
-    try:
-        outer = cloudevents.members(body)
-    except _UNREADABLE:
-        return None
-    if "events" not in outer or "id" in outer or "specversion" in outer:
-        return None
-    if extra := next((name for name in outer if name != "events"), None):
-        where = strict.pointer([extra])
-        raise Refused("Beside events there is nothing else in a batch.", [Fault(where, "unknown attribute")])
-    if not bytes(outer["events"]).startswith(b"["):
-        raise Refused("events is not a list.", [Fault("/events", "expected a JSON array")])
-    return bytes(outer["events"])
 
 
 def _rejected(raw: bytes, index: int, reject: Reject) -> Rejected:

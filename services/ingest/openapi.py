@@ -8,7 +8,7 @@ import msgspec
 from fastapi import FastAPI
 
 from libs.common.events import IDENTIFIER_TYPES
-from services.ingest.door import PATH
+from services.ingest.doors.native import PATH
 from services.ingest.envelope import (
     ATTRIBUTES,
     BRANCH_LENGTH_MAX,
@@ -16,9 +16,10 @@ from services.ingest.envelope import (
     IDENTIFIERS_MAX,
     NAME_LENGTH_MAX,
 )
-from services.ingest.intake import EVENT_BYTES_MAX, EVENTS_MAX
+from services.ingest.intake import EVENT_BYTES_MAX
 from services.ingest.reading import BODY_BYTES_MAX
 from services.ingest.replies import AllRefused, Receipt
+from services.ingest.splitting import EVENTS_MAX
 
 _TEXT = f"""Accepts one event, an array of events, or `{{"events": [...]}}`; CloudEvents 1.0 in structured, binary
 and batch mode too. 202 means that the events are stored safely. In a batch each event has its own verdict, and

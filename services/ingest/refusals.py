@@ -55,3 +55,13 @@ class TooSlow(Refused):
 class UnsupportedEncoding(Refused):
     status = 415
     title = "The encoding is not supported"
+
+
+class NotPossible(Refused):
+    status = 405
+    title = "Method not allowed"
+
+
+class TooManyHeaders(Refused):
+    status = 431
+    title = "Too many headers"

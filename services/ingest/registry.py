@@ -16,9 +16,10 @@ from libs.common import clock, logs
 from libs.common.db import Database
 from libs.common.errors import DangolError, Misconfigured
 from libs.common.metrics import Metrics
-from services.ingest import store
 from services.ingest.keys import HISTORY, KeyBook, StoredKey, WriteKey, hash_of
 from services.ingest.kinds import Kinds
+from services.ingest.store import keys as stored_keys
+from services.ingest.store import schemas as stored_schemas
 
 REFRESH_SECONDS = 1.0
 USE_RECORDED_SECONDS = 10.0
@@ -66,8 +67,8 @@ class Registry:
         """Read both tables now, so that what was just written holds here at once."""
         async with self._refreshing:
             async with self._database.connection() as connection:
-                keys = await store.live_keys(connection)
-                types = await store.own_types(connection)
+                keys = await stored_keys.live_keys(connection)
+                types = await stored_schemas.own_types(connection)
             if keys != self._stored_keys:
                 self.keys, self._stored_keys = KeyBook(keys, self.keys), keys
             names = frozenset(row["name"] for row in types)
@@ -103,7 +104,7 @@ class Registry:
         self._use_recorded = time.monotonic()
         if used:
             async with self._database.connection() as connection:
-                await store.record_use(connection, list(used), clock.now())
+                await stored_keys.record_use(connection, list(used), clock.now())
 
     async def _ensure_keys(self, file: Path) -> None:
         keys = [
@@ -111,7 +112,7 @@ class Registry:
             for channel, secret in read_keys_file(file).items()
         ]
         async with self._database.connection() as connection:
-            added = await store.add_keys(connection, keys, clock.now())
+            added = await stored_keys.add_keys(connection, keys, clock.now())
         if added:
             self._log.info("keys of the file are stored", number=added)
 

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from services.ingest.doors.visit import Reply
 from services.ingest.intake import Accepted, Outcome, Rejected
 from services.ingest.refusals import status_of
 
@@ -51,16 +52,16 @@ class AllRefused(Struct, frozen=True):
     ids: list[str] = []
 
 
-def reply_to(outcome: Outcome, trace_id: str) -> tuple[int, bytes, bytes]:
-    """Status, content type and body of the answer to a request whose accepted events are acknowledged."""
+def reply_to(outcome: Outcome, trace_id: str) -> Reply:
+    """The answer to a request whose accepted events are acknowledged."""
     if outcome.single and type(outcome.verdicts[0]) is Accepted:
-        return 202, JSON, _ENCODER.encode(Receipt(1, [], [outcome.verdicts[0].id]))
+        return Reply(202, JSON, _ENCODER.encode(Receipt(1, [], [outcome.verdicts[0].id])))
     ids = [verdict.id for verdict in outcome.verdicts if isinstance(verdict, Accepted)]
     refused = [verdict for verdict in outcome.verdicts if isinstance(verdict, Rejected)]
     if ids:
-        return 202, JSON, _ENCODER.encode(Receipt(len(ids), [_refusal(one) for one in refused], ids))
+        return Reply(202, JSON, _ENCODER.encode(Receipt(len(ids), [_refusal(one) for one in refused], ids)))
     problem = _single(refused[0], trace_id) if outcome.single else _whole(refused, outcome.at, trace_id)
-    return problem.status, PROBLEM, _ENCODER.encode(problem)
+    return Reply(problem.status, PROBLEM, _ENCODER.encode(problem))
 
 
 def _single(one: Rejected, trace_id: str) -> AllRefused:

@@ -10,8 +10,9 @@ import pytest
 
 from libs.common.errors import Refused
 from libs.common.events import EventReceived
-from services.ingest.intake import EVENTS_MAX, Accepted, Rejected
+from services.ingest.intake import Accepted, Rejected
 from services.ingest.refusals import TooLarge
+from services.ingest.splitting import EVENTS_MAX
 from tests.ingest_events import OFFICE, event, judged, refusal
 
 

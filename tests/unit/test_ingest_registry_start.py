@@ -9,13 +9,13 @@ import pytest
 from libs.common.db import Database
 from libs.common.errors import StoreAway
 from libs.common.metrics import Metrics
-from services.ingest.door import Door, Head
+from services.ingest.reception import Reception
 from services.ingest.registry import Registry
 
 
 def test_a_key_is_not_refused_before_the_keys_have_been_read() -> None:
     registry = Registry(Database("postgresql://nowhere", application="test"), Metrics("ingest", process=False))
     parts: dict[str, Any] = dict.fromkeys(("publisher", "meters", "deadlines", "limits"))
-    door = Door(lambda scope, receive, send: None, registry=registry, **parts)  # type: ignore[arg-type, return-value]
+    reception = Reception(registry=registry, **parts)
     with pytest.raises(StoreAway):
-        door._key_of(Head(b"Bearer dk_pos_x", b"application/json", b"", False))
+        reception.key_of(b"Bearer dk_pos_x")
