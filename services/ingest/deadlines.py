@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Coroutine, Generator
+from types import coroutine
 from typing import Any, TypeVar
 
 SWEEP_SECONDS = 0.1
@@ -28,13 +29,19 @@ class Deadlines:
             self._sweeper.cancel()
             await asyncio.wait([self._sweeper])
 
-    async def bounded(self, work: Awaitable[T], seconds_max: float) -> T:
+    async def bounded(self, work: Coroutine[Any, Any, T], seconds_max: float) -> T:
         """The result of `work`; TimeoutError when it takes longer."""
+        try:
+            awaited = work.send(None)
+        except StopIteration as done:
+            # Nothing had to be waited for, as with nearly every body: there is no need to watch it.
+            result: T = done.value
+            return result
         task = asyncio.current_task()
         assert task is not None
         self._until[task] = time.monotonic() + seconds_max
         try:
-            return await work
+            return await _resumed(work, awaited)
         except asyncio.CancelledError:
             if task not in self._overdue:
                 raise
@@ -52,3 +59,19 @@ class Deadlines:
                 del self._until[task]
                 self._overdue.add(task)
                 task.cancel()
+
+
+@coroutine
+def _resumed(work: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
+    """The rest of `work`, which has been started by hand and waits for `awaited`."""
+    try:
+        while True:
+            try:
+                sent = yield awaited
+            except BaseException as error:  # noqa: BLE001 - `work` decides what it means, as if it were awaited.
+                awaited = work.throw(error)
+            else:
+                awaited = work.send(sent)
+    except StopIteration as done:
+        result: T = done.value
+        return result

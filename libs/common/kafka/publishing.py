@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +15,8 @@ from aiokafka.errors import KafkaError
 from libs.common import logs
 from libs.common.errors import BrokerAway
 from libs.common.kafka.shapes import BATCH_BYTES_MAX, Record
+
+_SWEEP_SECONDS = 0.1
 
 
 class Publisher:
@@ -37,9 +41,11 @@ class Publisher:
         self._queue_bytes_max = queue_bytes_max
         self._queue: list[tuple[Sequence[Record], asyncio.Future[None]]] = []
         self._queue_bytes = 0
+        self._hurried: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._wake = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.Task[None] | None = None
         self._stopping = False
         self._log = logs.get("publisher")
         self.rebuilt = 0
@@ -48,6 +54,7 @@ class Publisher:
     async def start(self) -> None:
         """Begin at once, whether or not the broker is there yet; `publish` says so when it is not."""
         self._task = asyncio.create_task(self._run(), name="publisher")
+        self._sweeper = asyncio.create_task(self._sweep(), name="publisher deadlines")
 
     async def stop(self) -> None:
         """Send what is queued, then close."""
@@ -55,6 +62,8 @@ class Publisher:
         self._wake.set()
         if self._task is not None:
             await self._task
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         await self._discard()
 
     async def failed(self) -> None:
@@ -64,8 +73,12 @@ class Publisher:
         if not self._stopping:
             raise self._task.exception() or RuntimeError("the publisher stopped by itself")
 
-    async def publish(self, records: Sequence[Record]) -> None:
-        """Returns when every record is acknowledged. BrokerAway: some may have arrived all the same."""
+    async def publish(self, records: Sequence[Record], seconds_max: float | None = None) -> None:
+        """Returns when every record is acknowledged. BrokerAway: some may have arrived all the same.
+
+        `seconds_max` is for callers who must answer somebody by then, to a tenth of a second, whatever becomes of the
+        records; all who use it in one process use the same.
+        """
         if not records:
             return
         size = sum(len(record.value or b"") + 100 for record in records)
@@ -77,10 +90,22 @@ class Publisher:
         self._queue.append((records, done))
         self._queue_bytes += size
         self._wake.set()
+        if seconds_max is not None:
+            self._hurried.append((time.monotonic() + seconds_max, done))
         try:
             await done
         finally:
             self._queue_bytes -= size
+
+    async def _sweep(self) -> None:
+        """One look at all who are in a hurry costs less than a timer for each."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now, hurried = time.monotonic(), self._hurried
+            while hurried and (hurried[0][1].done() or hurried[0][0] < now):
+                _, done = hurried.popleft()
+                if not done.done():
+                    done.set_exception(BrokerAway("Kafka has not acknowledged in time"))
 
     async def _run(self) -> None:
         while True:

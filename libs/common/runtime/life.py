@@ -14,6 +14,7 @@ import uvicorn
 
 from libs.common import logs
 from libs.common.errors import Misconfigured, Transient
+from libs.common.runtime.corked import CorkedHttp
 from libs.common.runtime.parts import App, Component, Mortal
 from libs.common.settings import CommonSettings
 
@@ -142,7 +143,7 @@ class Life:
 def _http(app: App, settings: CommonSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app.asgi if app.asgi is not None else app.web,
-        http="httptools",
+        http=CorkedHttp,
         ws="none",
         loop="none",
         lifespan="on",
