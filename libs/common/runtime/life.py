@@ -14,7 +14,7 @@ import uvicorn
 
 from libs.common import logs
 from libs.common.errors import Misconfigured, Transient
-from libs.common.runtime.corked import CorkedHttp
+from libs.common.runtime.connections import HttpConnection, hang_up_on_crawlers
 from libs.common.runtime.parts import App, Component, Mortal
 from libs.common.settings import CommonSettings
 
@@ -50,10 +50,11 @@ class Life:
         http = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
         stopped = asyncio.create_task(stop.wait(), name="signal")
         up = asyncio.create_task(self._start(listener), name="start")
+        sweep = asyncio.create_task(hang_up_on_crawlers(self._server.server_state.connections), name="crawlers")
         try:
             dead = await self._first_death(http, stopped, up)
         finally:
-            watching = (up, stopped, *self._deaths)
+            watching = (up, stopped, sweep, *self._deaths)
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
@@ -143,7 +144,7 @@ class Life:
 def _http(app: App, settings: CommonSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app.asgi if app.asgi is not None else app.web,
-        http=CorkedHttp,
+        http=HttpConnection,
         ws="none",
         loop="none",
         lifespan="on",
