@@ -86,12 +86,17 @@ class Validity(BaseModel):
         return cls(valid=not views, errors=views)
 
 
-class Activation(Document):
-    """`version` absent means the latest; `ramp_percent` is the share of people for whom it counts."""
+class WholeActivation(Document):
+    """`version` absent means the latest."""
 
     version: int | None = Field(None, ge=1, le=2**31 - 1)
-    ramp_percent: int = Field(100, ge=0, le=100)
     note: str = Field("", max_length=2000)
+
+
+class Activation(WholeActivation):
+    """`version` absent means the latest; `ramp_percent` is the share of people for whom it counts."""
+
+    ramp_percent: int = Field(100, ge=0, le=100)
 
 
 class Reason(Document):

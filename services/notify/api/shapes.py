@@ -38,13 +38,6 @@ class TemplateDocument(Document):
         return msgspec.json.encode(self.model_dump(exclude_unset=True, exclude_none=True))
 
 
-class Activation(Document):
-    """`version` absent means the latest."""
-
-    version: int | None = Field(None, ge=1, le=2**31 - 1)
-    note: str = Field("", max_length=2_000)
-
-
 class Validity(BaseModel):
     valid: bool
 

@@ -6,16 +6,14 @@ from fastapi import APIRouter
 
 from libs.common.db import Database
 from libs.common.documents import SnapshotWatcher
-from services.rules.api import reading, switching, writing
-from services.rules.api.writing import KIND
+from services.rules.api import rules as rules_api
+from services.rules.api.rules import KIND
 from services.rules.snapshot import Snapshot
 
 __all__ = ["KIND", "make_router"]
 
 
 def make_router(database: Database, rules: SnapshotWatcher[Snapshot]) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["rules"])
-    router.include_router(writing.make_router(database))
-    router.include_router(reading.make_router(database))
-    router.include_router(switching.make_router(database, rules))
+    router = APIRouter(prefix="/v1")
+    router.include_router(rules_api.make_router(database, rules))
     return router

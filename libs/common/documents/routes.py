@@ -1,0 +1,321 @@
+"""How are documents of a kind written, read, compared, put in force and taken out of it over HTTP? One set of routes.
+
+What a kind has of its own is handed in: how its document is read and checked, who may do what, and what it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Response
+
+from libs.common.auth import Guard, Principal, requires
+from libs.common.db import Database, Tx
+from libs.common.documents import reading, writing
+from libs.common.documents.difference import diff
+from libs.common.documents.shapes import DocumentVersion, Status
+from libs.common.documents.views import (
+    Activation,
+    ChangeView,
+    Difference,
+    ListedView,
+    Reason,
+    VersionView,
+    WholeActivation,
+)
+from libs.common.errors import DangolError, Fault, Invalid
+from libs.common.web import Cursor, IfMatch, Limit, Page, decode_cursor, etag, expected_version, page_of
+
+VERSION_MAX = 2**31 - 1
+NUMBER_MAX = 2**63 - 1
+READERS = ("viewer", "marketer", "approver", "operator")
+
+Note = Annotated[str, Query(max_length=2_000, description="Why; kept beside the version.")]
+Change = Callable[[Tx], Awaitable[DocumentVersion]]
+_NO_REASON = Reason()
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A document that was checked: its id, and the JSON that is kept of it."""
+
+    id: str
+    body: bytes
+
+
+class _Below(msgspec.Struct, array_like=True):
+    """Where the next page of versions or changes begins."""
+
+    number: Annotated[int, msgspec.Meta(ge=0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentKind:
+    """What sets one kind of documents apart from the others.
+
+    `read` is a dependency of FastAPI that takes the document out of the request, checks it and gives back `Written`;
+    as a plain function it runs in a thread. `read_at` does so for a version of the document that the path names.
+    `validate` is the endpoint that checks without keeping. `refresh` makes what was switched count here at once.
+    `has_ramp` says that a version may be put in force for a share of the customers, `has_changes` that the history of
+    what was in force is shown. `ends` says what ending a document leaves behind.
+    """
+
+    name: str
+    noun: str
+    plural: str
+    read: Callable[..., Written | Awaitable[Written]]
+    validate: Callable[..., Any]
+    validates: tuple[str, ...]
+    activates: tuple[str, ...]
+    stops: tuple[str, ...]
+    read_at: Callable[..., Written | Awaitable[Written]] | None = None
+    reads: tuple[str, ...] = READERS
+    writes: tuple[str, ...] = ("marketer",)
+    refresh: Callable[[], Awaitable[None]] | None = None
+    has_ramp: bool = True
+    has_changes: bool = True
+    pauses: str = "Stops the version in force until it is resumed."
+    ends: str = "Ends it; its versions stay."
+
+
+def make_router(database: Database, kind: DocumentKind) -> APIRouter:
+    """Routes below /<plural>; the caller puts them below /v1."""
+    router = APIRouter(prefix=f"/{kind.plural}", tags=[kind.plural])
+    _add_writing(router, database, kind)
+    _add_reading(router, database, kind)
+    _add_comparing(router, database, kind)
+    _add_switching(router, database, kind)
+    return router
+
+
+def _add_writing(router: APIRouter, database: Database, kind: DocumentKind) -> None:
+    writes = requires(*kind.writes)
+    # First of all: whoever may not write is told so, and not what is wrong with the document.
+    guarded = [Depends(writes)]
+
+    @router.post("", status_code=201, name=f"create_{kind.noun}", dependencies=guarded)
+    async def create(
+        response: Response,
+        written: Written = Depends(kind.read),
+        principal: Principal = Depends(writes),
+        note: Note = "",
+    ) -> VersionView:
+        """Writes version 1 as a draft; 409 when the id is taken."""
+        return await _kept(database, kind, written, principal, note, 0, response)
+
+    router.add_api_route(
+        "/validate",
+        kind.validate,
+        methods=["POST"],
+        name=f"validate_{kind.noun}",
+        dependencies=[Depends(requires(*kind.validates))],
+    )
+
+    @router.put("/{id}", name="write_version", dependencies=guarded)
+    async def write_version(
+        id: str,
+        response: Response,
+        written: Written = Depends(kind.read_at or kind.read),
+        principal: Principal = Depends(writes),
+        if_match: IfMatch = None,
+        note: Note = "",
+    ) -> VersionView:
+        """Writes the next version as a draft; what is in force stays in force until another is activated."""
+        require_same_id(id, written.id, kind.noun)
+        return await _kept(database, kind, written, principal, note, expected_version(if_match), response)
+
+
+def require_same_id(address: str, id: str, noun: str) -> None:
+    if id != address:
+        fault = Fault("/id", f'the address says "{address[:100]}"; a {noun} keeps its id')
+        raise Invalid("The id in the document is not the one in the address.", [fault])
+
+
+async def _kept(
+    database: Database,
+    kind: DocumentKind,
+    written: Written,
+    principal: Principal,
+    note: str,
+    expected: int | None,
+    response: Response,
+) -> VersionView:
+    async with database.transaction() as tx:
+        if expected is None:
+            # A new document is created, never written over something that is not there.
+            await reading.get(tx, kind.name, written.id)
+        version = await writing.create_version(
+            tx, kind.name, written.id, written.body, author=principal.subject, note=note, expected=expected
+        )
+    response.headers["ETag"] = etag(version.version)
+    response.headers["Location"] = f"/v1/{kind.plural}/{version.id}"
+    return VersionView.of(version)
+
+
+def _add_reading(router: APIRouter, database: Database, kind: DocumentKind) -> None:
+    guarded = [Depends(requires(*kind.reads))]
+
+    @router.get("", name=f"list_{kind.plural}", dependencies=guarded)
+    async def list_documents(
+        limit: Limit = 100, cursor: Cursor = None, status: Status | None = None
+    ) -> Page[ListedView]:
+        """In the order of ids; `status` is that of the active or paused version, or else of the latest."""
+        after = decode_cursor(cursor, tuple[str])
+        async with database.connection() as connection:
+            found = await reading.page(
+                connection, kind.name, after=after[0] if after else "", limit=limit + 1, status=status
+            )
+        items, following = page_of([ListedView.listed(each) for each in found], limit, lambda item: (item.id,))
+        return Page(items=items, next=following)
+
+    @router.get("/{id}", name=f"get_{kind.noun}", dependencies=guarded)
+    async def get_document(
+        id: str, response: Response, which: Literal["latest", "active", "live"] = "latest"
+    ) -> VersionView:
+        """The ETag is the latest version's, which an edit must name."""
+        async with database.connection() as connection:
+            latest = await reading.get(connection, kind.name, id)
+            found = latest if which == "latest" else await reading.get(connection, kind.name, id, which)
+        response.headers["ETag"] = etag(latest.version)
+        return VersionView.of(found)
+
+    @router.get("/{id}/versions", dependencies=guarded)
+    async def list_versions(id: str, limit: Limit = 100, cursor: Cursor = None) -> Page[VersionView]:
+        """Newest first."""
+        before = _below(cursor, VERSION_MAX)
+        async with database.connection() as connection:
+            await reading.get(connection, kind.name, id)
+            found = await reading.versions(connection, kind.name, id, before=before, limit=limit + 1)
+        items, following = page_of([VersionView.of(each) for each in found], limit, lambda item: (item.version,))
+        return Page(items=items, next=following)
+
+    @router.get("/{id}/versions/{version}", dependencies=guarded)
+    async def get_version(id: str, version: int) -> VersionView:
+        async with database.connection() as connection:
+            return VersionView.of(await reading.get(connection, kind.name, id, max(version, 0)))
+
+
+def _add_comparing(router: APIRouter, database: Database, kind: DocumentKind) -> None:
+    guarded = [Depends(requires(*kind.reads))]
+
+    @router.get("/{id}/diff", dependencies=guarded)
+    async def compare_versions(
+        id: str,
+        was: Annotated[int, Query(alias="from", ge=1, le=VERSION_MAX)],
+        now: Annotated[int, Query(alias="to", ge=1, le=VERSION_MAX)],
+    ) -> Difference:
+        async with database.connection() as connection:
+            older = await reading.get(connection, kind.name, id, was)
+            newer = await reading.get(connection, kind.name, id, now)
+        return Difference(items=diff(older.content, newer.content))
+
+    if not kind.has_changes:
+        return
+
+    @router.get("/{id}/changes", dependencies=guarded)
+    async def list_changes(id: str, limit: Limit = 100, cursor: Cursor = None) -> Page[ChangeView]:
+        """Who put which version in force or out of it, and why; newest first."""
+        before = _below(cursor, NUMBER_MAX)
+        async with database.connection() as connection:
+            await reading.get(connection, kind.name, id)
+            found = await reading.changes(connection, kind.name, id=id, before=before, limit=limit + 1)
+        views = [ChangeView.model_validate(each, from_attributes=True) for each in found]
+        items, following = page_of(views, limit, lambda item: (item.number,))
+        return Page(items=items, next=following)
+
+
+def _below(cursor: str | None, largest: int) -> int:
+    place = decode_cursor(cursor, _Below)
+    return largest if place is None else min(place.number, largest)
+
+
+class _Switching:
+    """Puts versions in force and out of it."""
+
+    def __init__(self, database: Database, kind: DocumentKind) -> None:
+        self._database = database
+        self._kind = kind
+
+    async def switched(self, change: Change, response: Response) -> VersionView:
+        async with self._database.transaction() as tx:
+            found = await change(tx)
+            latest = await reading.get(tx, self._kind.name, found.id)
+        await self._noticed()
+        response.headers["ETag"] = etag(latest.version)
+        return VersionView.of(found)
+
+    async def activated(self, id: str, order: Activation, response: Response, principal: Principal) -> VersionView:
+        async def change(tx: Tx) -> DocumentVersion:
+            name = self._kind.name
+            version = order.version or (await reading.get(tx, name, id)).version
+            return await writing.activate(
+                tx, name, id, version, author=principal.subject, note=order.note, ramp_percent=order.ramp_percent
+            )
+
+        return await self.switched(change, response)
+
+    async def _noticed(self) -> None:
+        """Count at once where the order was taken; the other processes notice by themselves within a second."""
+        if self._kind.refresh is None:
+            return
+        try:
+            await self._kind.refresh()
+        except DangolError:
+            # The order is committed. To answer with an error would be a lie.
+            return
+
+
+def _add_switching(router: APIRouter, database: Database, kind: DocumentKind) -> None:
+    switching = _Switching(database, kind)
+    activates, stops = requires(*kind.activates), requires(*kind.stops)
+    _add_activation(router, kind, switching, activates)
+    resumes = "Puts the paused version in force again."
+    _add_order(router, kind, "pause", writing.pause, switching, stops, kind.pauses)
+    _add_order(router, kind, "resume", writing.resume, switching, activates, resumes)
+    _add_order(router, kind, "retire", writing.retire, switching, stops, kind.ends)
+
+
+def _add_activation(router: APIRouter, kind: DocumentKind, switching: _Switching, guard: Guard) -> None:
+    async def activate(
+        id: str, response: Response, principal: Principal = Depends(guard), order: Activation | None = None
+    ) -> VersionView:
+        """Puts a version in force instead of the one before; an older version is a rollback."""
+        return await switching.activated(id, order or Activation(), response, principal)
+
+    async def activate_whole(
+        id: str, response: Response, principal: Principal = Depends(guard), order: WholeActivation | None = None
+    ) -> VersionView:
+        """Puts a version in force instead of the one before; an older version is a rollback."""
+        whole = Activation() if order is None else Activation(version=order.version, note=order.note)
+        return await switching.activated(id, whole, response, principal)
+
+    router.add_api_route(
+        "/{id}/activate",
+        activate if kind.has_ramp else activate_whole,
+        methods=["POST"],
+        name=f"activate_{kind.noun}",
+    )
+
+
+def _add_order(
+    router: APIRouter,
+    kind: DocumentKind,
+    name: str,
+    action: Callable[..., Awaitable[DocumentVersion]],
+    switching: _Switching,
+    guard: Guard,
+    description: str,
+) -> None:
+    async def order(
+        id: str, response: Response, principal: Principal = Depends(guard), reason: Reason = _NO_REASON
+    ) -> VersionView:
+        async def change(tx: Tx) -> DocumentVersion:
+            return await action(tx, kind.name, id, author=principal.subject, note=reason.note)
+
+        return await switching.switched(change, response)
+
+    router.add_api_route(
+        f"/{{id}}/{name}", order, methods=["POST"], name=f"{name}_{kind.noun}", description=description
+    )
