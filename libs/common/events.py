@@ -43,7 +43,11 @@ class EventReceived(Fact, frozen=True):
 
 
 class EventRejected(Fact, frozen=True):
-    """What could not be accepted, with the bytes as they came (base64) as far as they were read."""
+    """What could not be accepted, with the bytes as they came (base64) as far as they were read.
+
+    `door` names the way by which it came, and `context` holds what its bytes do not say and an examination must know.
+    `reject_id` follows from the door, the key and the bytes: the same thing refused again has the same one.
+    """
 
     source: str
     id: str
@@ -54,6 +58,9 @@ class EventRejected(Fact, frozen=True):
     body: bytes
     rejected_at: datetime
     write_key_id: str = ""
+    door: str = ""
+    context: dict[str, str] = {}
+    reject_id: str = ""
 
 
 class EventIdentified(Fact, frozen=True):
@@ -61,7 +68,8 @@ class EventIdentified(Fact, frozen=True):
 
     `customer_id` is the record that the event is kept under and the key of everything that follows; `person_id` is
     the person that the record belongs to; `linked` names all records of that person when there is more than one.
-    `identifiers` are normalised, and `channel` is known even where the event left it to its write key.
+    `identifiers` are normalised, and `channel` is known even where the event left it to its write key. `traffic` says
+    that no customer is behind the event: bot, test, or nothing for most.
     """
 
     customer_id: str
@@ -71,6 +79,7 @@ class EventIdentified(Fact, frozen=True):
     channel: str = ""
     identifiers: dict[str, str] = {}
     linked: list[str] = []
+    traffic: str = ""
 
 
 class CommandIssued(Fact, frozen=True):
@@ -96,7 +105,7 @@ class EventResolved(Fact, frozen=True):
     """An event joined with its customer at that moment, and what it changed in the profile.
 
     It is the history that backtests read, so there is no name, address, phone or email in it. `hops` counts how
-    many automatic effects stand between this event and an event from outside.
+    many automatic effects stand between this event and an event from outside, and `traffic` is as it was identified.
     """
 
     event_id: str
@@ -114,6 +123,7 @@ class EventResolved(Fact, frozen=True):
     linked: list[str] = []
     hops: int = 0
     history: bool = False
+    traffic: str = ""
 
 
 class Consent(Fact, frozen=True):

@@ -65,6 +65,7 @@ class Origin(Struct, gc=False):
     received_ms: int
     hops: int = 0
     history: bool = False
+    traffic: str = ""
 
 
 class Apply:
@@ -88,7 +89,14 @@ class Apply:
             )
             channel = fact.channel or event.channel
             origin = Origin(
-                event.time, event.source, channel, event.branch, event.data, fact.received_ms, 0, event.history
+                event.time,
+                event.source,
+                channel,
+                event.branch,
+                event.data,
+                fact.received_ms,
+                history=event.history,
+                traffic=fact.traffic,
             )
             work.append((fact.customer_id, occurrence, origin))
         return await self._apply(work, tx)
@@ -250,6 +258,7 @@ def _step(
         linked=customer.linked,
         hops=origin.hops,
         history=origin.history,
+        traffic=origin.traffic,
     )
 
 

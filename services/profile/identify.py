@@ -113,6 +113,7 @@ def _identified(each: Message[EventReceived], identifiers: dict[str, str], found
         channel=each.event.channel or each.headers.get("channel", b"").decode(),
         identifiers=identifiers,
         linked=list(found.records) if len(found.records) > 1 else [],
+        traffic=each.headers.get("traffic", b"").decode(),
     )
 
 

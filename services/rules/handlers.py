@@ -23,6 +23,8 @@ from services.rules.state import State
 Counted = Callable[[str, str, int], None]
 """Rule id, what became of a chance to fire, how many times."""
 
+ANY_RULE = "*"
+"""Stands for the rule where an event was kept from all of them."""
 _WAITING, _STATES, _SWEPT = "waiting", "states", "swept_at"
 _SWEEP_EVERY = timedelta(minutes=10)
 _EXPIRES_MAX_MS = 250_000_000_000_000
@@ -47,6 +49,8 @@ class Matching:
         linked = {each for event, hit in found if hit is not None and hit.needs_state for each in event.linked}
         views = await self._load(tx, wanted, linked)
         out = Effects()
+        if flagged := sum(1 for event, _ in found if event.traffic):
+            out.outcomes[ANY_RULE, "flagged_traffic"] += flagged
         for event, hit in found:
             own = views.own(event.customer_id) if event.customer_id in wanted else State(event.customer_id)
             if hit is not None:

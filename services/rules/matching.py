@@ -44,7 +44,9 @@ class Hit(NamedTuple):
 
 
 def match(snapshot: Snapshot, event: EventResolved) -> Hit | None:
-    """What the event means to the rules; None when it means nothing to any of them."""
+    """What the event means to the rules; None when it means nothing to any of them, or no customer is behind it."""
+    if event.traffic:
+        return None
     uses: list[Use] = []
     subject: dict[str, Any] = {}
     known = snapshot.by_type.get(event.type)

@@ -42,12 +42,14 @@ class Profile:
     bootstrap: str
     prefix: str
 
-    async def send(self, *events: EventReceived, bodies: Sequence[bytes] = ()) -> None:
+    async def send(
+        self, *events: EventReceived, bodies: Sequence[bytes] = (), headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
         encoded = list(bodies) or [msgspec.json.encode(event) for event in events]
         records = []
         for event, body in zip(events, encoded, strict=True):
             key = strongest_identifier(event).encode()
-            records.append(Record(EVENT_RECEIVED.name, partition_of(key, UNITS), key, body))
+            records.append(Record(EVENT_RECEIVED.name, partition_of(key, UNITS), key, body, list(headers)))
         await self.publisher.publish(records)
 
     async def customer(self, key: str) -> dict[str, Any] | None:
@@ -200,3 +202,15 @@ async def test_old_data_is_counted_once_and_marked_as_history(profile: Profile) 
         msgspec.json.decode(record.value, type=EventResolved).history for record in await profile.log(EVENT_RESOLVED)
     ]
     assert sorted(marks) == [False, True]
+
+
+async def test_what_is_flagged_as_a_bots_or_a_test_stays_flagged(profile: Profile) -> None:
+    await profile.send(purchase("1", cookie="c"), headers=[("channel", b"web"), ("traffic", b"bot")])
+    await profile.send(purchase("2", cookie="c"), headers=[("channel", b"web")])
+    await profile.until("cookie:c", lambda c: c["profile"]["purchase_count"] == 2)
+    flags = {
+        event.event_id: event.traffic
+        for record in await profile.log(EVENT_RESOLVED)
+        for event in [msgspec.json.decode(record.value, type=EventResolved)]
+    }
+    assert flags == {"1": "bot", "2": ""}

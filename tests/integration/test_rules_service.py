@@ -112,3 +112,18 @@ async def test_history_is_counted_and_fires_nothing(place: Place) -> None:
         assert await place.triggers(0) == []
         await place.give(customer, "visit")
         assert told(await place.triggers(1)) == [("call.adviser", customer)]
+
+
+async def test_what_crawlers_and_tests_do_counts_for_nobody_and_is_counted(place: Place) -> None:
+    customer = new_customer()
+    async with running(place) as client:
+        await activate(client, VISITS)
+        for flag in ("bot", "test"):
+            await place.give(customer, "visit", traffic=flag)
+        for _ in range(2):
+            await place.give(customer, "visit")
+        assert await place.triggers(0) == []
+        await place.give(customer, "visit")
+        assert told(await place.triggers(1)) == [("call.adviser", customer)]
+        measured = (await client.get("/metrics")).text
+    assert 'dangol_rules_rule_outcomes_total{outcome="flagged_traffic",rule="*"} 2.0' in measured

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from libs.common import clock
-from libs.common.events import HOPS_MAX, EventResolved, RuleTriggered
+from libs.common.events import HOPS_MAX, Change, EventResolved, RuleTriggered
 from services.rules import matching, spans, state, validation
 from services.rules.aggregates import DISTINCT_PER_PANE_MAX
 from services.rules.firing import Effects
@@ -83,6 +83,15 @@ def test_a_rule_that_sets_a_field_adds_a_hop_and_stops_setting_after_the_last() 
     last = play(snapshot_of(setting), State("c"), event(hops=HOPS_MAX))[0]
     assert (last.sets, last.hops) == ({}, HOPS_MAX)
     assert play(snapshot_of(rule(BIG)), State("c"), event(hops=1))[0].hops == 1
+
+
+@pytest.mark.parametrize("flag", ["bot", "test"])
+def test_traffic_behind_which_is_no_customer_means_nothing_to_any_rule(flag: str) -> None:
+    change = {"type": "change", "field": "profile.tier", "to": ["gold"]}
+    snapshot = snapshot_of(rule(BIG), rule(change, id="another-rule"))
+    moved = {"changed": {"tier": Change(None, "gold")}}
+    assert len(play(snapshot, State("c"), event(**moved))) == 2
+    assert play(snapshot, State("c"), event(**moved, traffic=flag)) == []
 
 
 @pytest.mark.parametrize("amount", [10, "10.00", 9.5])

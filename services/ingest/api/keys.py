@@ -2,109 +2,113 @@
 
 from __future__ import annotations
 
-import secrets
+import secrets as chance
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Any
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import AfterValidator, Field
 
 from libs.common import clock, web
 from libs.common.auth import requires
 from libs.common.db import Database, Row
-from libs.common.errors import NotFound
-from services.ingest.keys import PERMISSIONS, StoredKey, hash_of
-from services.ingest.registry import Registry
+from libs.common.errors import Conflict, NotFound
+from services.ingest.api.key_documents import Key, MadeKey, NewKey, Rights, changed, checked, shown
+from services.ingest.registry import Registry, new_secret
 from services.ingest.store import keys as store
 
-_WILDCARDS_MAX = 4
-
-
-def _known_permission(name: str) -> str:
-    if name not in PERMISSIONS:
-        raise ValueError(f"the permissions are {', '.join(PERMISSIONS)}")
-    return name
-
-
-def _few_wildcards(pattern: str) -> str:
-    if pattern.count("*") > _WILDCARDS_MAX:
-        raise ValueError(f"at most {_WILDCARDS_MAX} wildcards")
-    return pattern
-
-
-Source = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_few_wildcards)]
-Permission = Annotated[str, AfterValidator(_known_permission)]
-
-
-class NewKey(web.Document):
-    """`sources` are names that the key may send as, with * for any characters; none allow all."""
-
-    channel: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$", examples=["pos"])
-    sources: list[Source] = Field(default=[], max_length=50, examples=[["store-*/pos-*"]])
-    permissions: list[Permission] = Field(default=[], max_length=len(PERMISSIONS))
-
-
-class Key(web.Document):
-    key_id: str
-    channel: str
-    sources: list[str]
-    permissions: list[str]
-    created_at: datetime
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
-
-
-class MadeKey(Key):
-    """`key` is the secret itself; it is shown this once and stored only as a hash."""
-
-    key: str
+ADMIN = Depends(requires("admin"))
 
 
 def make_router(database: Database, registry: Registry) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(dependencies=[ADMIN])
 
-    @router.post("/keys", status_code=201, dependencies=[Depends(requires("admin"))])
-    async def create_key(document: NewKey) -> MadeKey:
-        secret = f"dk_{document.channel}_{secrets.token_hex(24)}"
+    @router.post("/keys", status_code=201)
+    async def create_key(document: NewKey, response: Response) -> MadeKey:
+        """The secret is shown once. A repeat makes another key: an answer that is kept would keep the secret."""
         now = clock.now()
-        stored = StoredKey(
-            str(clock.new_id()),
-            hash_of(secret.encode()),
-            document.channel,
-            tuple(document.sources),
-            tuple(sorted(set(document.permissions))),
-        )
+        key = checked(str(clock.new_id()), document.channel, document.kind, document, now)
+        secret = made_secret(document.channel)
         async with database.connection() as connection:
-            await store.add_keys(connection, [stored], now)
+            await store.add_key(connection, key, new_secret(secret), now)
+            made = await _read(connection, key.key_id)
         await registry.refresh()
-        return MadeKey(
-            key=secret,
-            key_id=stored.key_id,
-            channel=stored.channel,
-            sources=list(stored.sources),
-            permissions=list(stored.permissions),
-            created_at=now,
-        )
+        _mark(response, made)
+        response.headers["Cache-Control"] = "no-store"
+        return MadeKey(key=secret, **dict(made))
 
-    @router.get("/keys", dependencies=[Depends(requires("admin"))])
+    @router.get("/keys")
     async def list_keys(limit: web.Limit = web.PAGE_SIZE_DEFAULT, cursor: web.Cursor = None) -> web.Page[Key]:
         after = web.decode_cursor(cursor, tuple[datetime, str])
         async with database.connection() as connection:
             rows = await store.list_keys(connection, limit + 1, after)
-        kept, following = web.page_of(rows, limit, lambda row: (row["created_at"], row["key_id"]))
-        return web.Page(items=[_key(row) for row in kept], next=following)
+            kept, following = web.page_of(rows, limit, lambda row: (row["created_at"], row["key_id"]))
+            return web.Page(items=await _shown(connection, kept), next=following)
 
-    @router.delete("/keys/{key_id}", status_code=204, dependencies=[Depends(requires("admin"))])
+    @router.get("/keys/{key_id}")
+    async def get_key(key_id: str, response: Response) -> Key:
+        async with database.connection() as connection:
+            return _mark(response, await _read(connection, key_id))
+
+    @router.patch("/keys/{key_id}")
+    async def change_key(key_id: str, document: Rights, response: Response, if_match: web.IfMatch = None) -> Key:
+        """Replaces the fields that are sent. Holds here at once, and within a second wherever else ingest runs."""
+        async with database.transaction() as tx:
+            row = await to_change(tx, key_id)
+            web.require_match(if_match, row["version"])
+            rights = changed(row, document)
+            key = checked(key_id, row["channel"], row["kind"], rights, clock.now())
+            await store.set_rights(tx, key_id, key)
+            now_held = await _read(tx, key_id)
+        await registry.refresh()
+        return _mark(response, now_held)
+
+    @router.delete("/keys/{key_id}", status_code=204)
     async def revoke_key(key_id: str) -> Response:
         async with database.connection() as connection:
             found = await store.revoke_key(connection, key_id, clock.now())
         if not found:
-            raise NotFound("There is no key with this id.")
+            raise unknown_key()
         await registry.refresh()
         return Response(status_code=204)
 
     return router
 
 
-def _key(row: Row) -> Key:
-    return Key(**dict(row))
+def made_secret(channel: str) -> str:
+    return f"dk_{channel}_{chance.token_hex(24)}"
+
+
+def unknown_key() -> NotFound:
+    return NotFound("There is no key with this id.")
+
+
+async def to_change(tx: Any, key_id: str) -> Row:
+    """The row of a key that somebody is about to change, held until then; a revoked key stays as it is."""
+    row = await store.find_key(tx, key_id, to_change=True)
+    if row is None:
+        raise unknown_key()
+    if row["revoked_at"] is not None:
+        raise Conflict("The key was revoked; make a new one.")
+    return row
+
+
+async def _read(connection: Any, key_id: str) -> Key:
+    row = await store.find_key(connection, key_id)
+    if row is None:
+        raise unknown_key()
+    return (await _shown(connection, [row]))[0]
+
+
+async def _shown(connection: Any, rows: Sequence[Row]) -> list[Key]:
+    key_ids = [row["key_id"] for row in rows]
+    secrets: dict[str, list[Row]] = {}
+    for secret in await store.secrets_of(connection, key_ids):
+        secrets.setdefault(secret["key_id"], []).append(secret)
+    since = await store.identity_secrets_of(connection, key_ids, clock.now())
+    return [shown(row, secrets.get(row["key_id"], ()), since.get(row["key_id"])) for row in rows]
+
+
+def _mark(response: Response, key: Key) -> Key:
+    response.headers["ETag"] = web.etag(key.version)
+    return key
