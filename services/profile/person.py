@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Struct
 
 from libs.common.clock import from_ms
-from libs.common.events import CHANNELS_OF_CONTACT, Change, Consent, ProfileUpdated
+from libs.common.events import Change, Consent, ProfileUpdated
 from services.profile import normal
+from services.profile.statements import granted_channels, money_of, withdrawn_channels
 
 CONTACT_KINDS = {"email": "email", "phone": "phone", "device": "push", "webhook": "webhook"}
 """Which traits are contact points, and the name under which delivery knows them."""
@@ -155,39 +156,34 @@ def _identified(customer: Customer, event: Occurrence) -> bool:
     return set_traits(customer, traits, event.at_ms, event.source) if isinstance(traits, Mapping) else False
 
 
-def _money(event: Occurrence) -> tuple[str, Decimal]:
-    return str(event.data.get("currency") or "XXX"), Decimal(str(event.data.get("amount") or 0))
-
-
 def _purchased(customer: Customer, event: Occurrence) -> bool:
-    currency, amount = _money(event)
+    """Counts also without usable money: that something was bought is known."""
     purchases = customer.purchases
     purchases.count += 1
-    purchases.spent[currency] = purchases.spent.get(currency, Decimal(0)) + amount
+    if (money := money_of(event.data)) is not None:
+        currency, amount = money
+        purchases.spent[currency] = purchases.spent.get(currency, Decimal(0)) + amount
     purchases.last_ms = max(purchases.last_ms, event.at_ms)
     return True
 
 
 def _refunded(customer: Customer, event: Occurrence) -> bool:
-    currency, amount = _money(event)
     purchases = customer.purchases
     purchases.refunds += 1
-    purchases.spent[currency] = purchases.spent.get(currency, Decimal(0)) - abs(amount)
+    if (money := money_of(event.data)) is not None:
+        currency, amount = money
+        purchases.spent[currency] = purchases.spent.get(currency, Decimal(0)) - abs(amount)
     return True
 
 
-def channels_of(data: Mapping[str, Any]) -> list[str]:
-    """The channels that a consent event speaks of; all of them where it names none."""
-    named = data.get("channels", data.get("channel", list(CHANNELS_OF_CONTACT)))
-    return [named] if isinstance(named, str) else [each for each in named if isinstance(each, str)]
-
-
 def _consented(customer: Customer, event: Occurrence) -> bool:
-    return any([set_consent(customer, each, True, event.at_ms, event.source) for each in channels_of(event.data)])
+    return any([set_consent(customer, each, True, event.at_ms, event.source) for each in granted_channels(event.data)])
 
 
 def _withdrew(customer: Customer, event: Occurrence) -> bool:
-    return any([set_consent(customer, each, False, event.at_ms, event.source) for each in channels_of(event.data)])
+    return any(
+        [set_consent(customer, each, False, event.at_ms, event.source) for each in withdrawn_channels(event.data)]
+    )
 
 
 def _complained(customer: Customer, event: Occurrence) -> bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common import clock
+from libs.common.events import CHANNELS_OF_CONTACT
 from services.profile.person import (
+    EFFECTS,
     Customer,
     Occurrence,
     apply,
@@ -39,6 +45,59 @@ def test_purchases_and_refunds_add_up_by_currency_exactly() -> None:
     )
     assert {name: str(total) for name, total in seen.purchases.spent.items()} == {"GBP": "0.25", "KRW": "3000"}
     assert (view([seen])["purchase_count"], seen.purchases.refunds) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "amount", ["much", "", "NaN", "Infinity", "1e999999", "1_000", "1\n", True, [], {}, 10**16, 1e40]
+)
+def test_an_amount_that_is_no_money_adds_nothing_and_the_purchase_counts(amount: object) -> None:
+    seen = customer(
+        happened("purchase", 1, amount=5, currency="KRW"), happened("purchase", 2, amount=amount, currency="KRW")
+    )
+    assert seen.purchases.spent == {"KRW": Decimal(5)}
+    assert (view([seen])["purchase_count"], view([seen])["spent_krw"]) == (2, 5.0)
+    apply(seen, happened("refund", 3, amount=amount, currency="KRW"))
+    assert (seen.purchases.refunds, seen.purchases.spent) == (1, {"KRW": Decimal(5)})
+
+
+@pytest.mark.parametrize("currency", ["won", "KRW\n", "KRWX", 410, ["KRW"], {"a": 1}])
+def test_money_in_no_currency_adds_nothing(currency: object) -> None:
+    seen = customer(happened("purchase", 1, amount=5, currency=currency))
+    assert not seen.purchases.spent and view([seen])["purchase_count"] == 1
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+READ = st.sampled_from("amount currency items traits channel channels case purpose on order product name email".split())
+
+
+@given(
+    st.sampled_from(sorted(set(EFFECTS) - {"profile.changed"})),
+    st.dictionaries(READ, ANYTHING, max_size=4),
+)
+def test_whatever_data_an_observed_source_sends_can_be_applied_and_shown(kind: str, data: dict[str, Any]) -> None:
+    seen = customer(happened(kind, 1, **data), happened(kind, 2, **data))
+    json.dumps(view([seen]), default=str)
+    assert msgspec.json.encode(for_delivery("r", seen, clock.from_ms(1)))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(seen), type=Customer) == seen
+    without_contact_data(data)
+
+
+@pytest.mark.parametrize("named", ["pigeon", ["Email"], 5, {"a": 1}, ["email", None]])
+def test_a_word_that_is_no_channel_is_never_read_in_favour_of_contact(named: object) -> None:
+    seen = customer(happened("consent_given", 1, channels=["email", "sms"]))
+    apply(seen, happened("consent_withdrawn", 2, channel=named))
+    assert not any(permission.granted for permission in seen.consents.values())
+    fresh = customer(happened("consent_given", 1, channels=named))
+    assert {channel for channel, permission in fresh.consents.items() if permission.granted} <= {"email"}
+
+
+def test_a_consent_that_names_no_channel_speaks_of_all_of_them() -> None:
+    seen = customer(happened("consent_given", 1, channel=None, channels=None))
+    assert set(seen.consents) == set(CHANNELS_OF_CONTACT)
 
 
 def test_the_newer_statement_wins_whatever_comes_last() -> None:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import Field
 
 from libs.common import clock, web
 from libs.common.auth import Principal, requires
-from libs.common.db import Database
-from libs.common.errors import Conflict, Fault, Invalid
-from services.ingest import kinds
+from libs.common.db import Database, Row
+from libs.common.errors import Conflict, Stale
+from services.ingest import registration
+from services.ingest.api.schema_documents import EventType, FullType, NewType
+from services.ingest.api.schema_views import full_type, marked, types_after
 from services.ingest.registry import Registry
-from services.ingest.standard import STANDARD
+from services.ingest.standard import standard
 from services.ingest.store import schemas as store
 
-
-class NewType(web.Document):
-    type: str = Field(pattern=kinds.NAME_PATTERN, max_length=kinds.NAME_LENGTH_MAX, examples=["warranty_registered"])
-    description: str = Field(default="", max_length=2_000)
-
-
-class EventType(web.Document):
-    type: str
-    description: str
-    standard: bool
+ANYBODY = [Depends(requires())]
 
 
 def make_router(database: Database, registry: Registry) -> APIRouter:
@@ -33,31 +26,101 @@ def make_router(database: Database, registry: Registry) -> APIRouter:
 
     @router.post("/schemas", status_code=201)
     async def register_type(
-        document: NewType, response: Response, principal: Annotated[Principal, Depends(requires("marketer"))]
-    ) -> EventType:
-        """Makes an event type known. Doing it again replaces its description and answers 200."""
-        if kinds.reserved(document.type):
-            fault = Fault("/type", f"{', '.join(kinds.RESERVED_PREFIXES)} are kept for the platform")
-            raise Invalid("The name belongs to the platform.", [fault])
-        if document.type in STANDARD:
-            raise Conflict(f"{document.type} is a standard type; it is known already.")
-        async with database.connection() as connection:
-            created = await store.put_type(
-                connection, document.type, document.description, principal.subject, clock.now()
-            )
+        document: NewType,
+        response: Response,
+        principal: Annotated[Principal, Depends(requires("marketer"))],
+        if_match: web.IfMatch = None,
+    ) -> FullType:
+        """Makes an event type known, or a schema its newest version.
+
+        What is registered already is answered by 200. A version that refuses what is accepted now is answered by 409
+        with a pointer to each narrowing, unless `compatibility` is none. For a standard type both must hold, what
+        ships and what is registered.
+        """
+        registration.check_name(document.type)
+        created = await _Registering(database, document, principal.subject, if_match).run()
         await registry.refresh()
         response.status_code = 201 if created else 200
-        return EventType(type=document.type, description=document.description, standard=False)
-
-    @router.get("/schemas", dependencies=[Depends(requires())])
-    async def list_types() -> web.Page[EventType]:
-        """All types, those that ship first; the list is short and has one page."""
         async with database.connection() as connection:
-            rows = await store.own_types(connection)
-        shipped = [
-            EventType(type=name, description=text, standard=True) for name, (_, text) in sorted(STANDARD.items())
-        ]
-        own = [EventType(type=row["name"], description=row["description"], standard=False) for row in rows]
-        return web.Page(items=shipped + own)
+            return marked(response, await full_type(connection, document.type))
+
+    @router.get("/schemas", dependencies=ANYBODY)
+    async def list_types(limit: web.Limit = web.PAGE_SIZE_DEFAULT, cursor: web.Cursor = None) -> web.Page[EventType]:
+        """All types by name: those that ship first, then those that the owners registered."""
+        after = web.decode_cursor(cursor, tuple[bool, str]) or (False, "")
+        async with database.connection() as connection:
+            found = await types_after(connection, *after, limit + 1)
+        kept, following = web.page_of(found, limit, lambda each: (not each.standard, each.type))
+        return web.Page(items=kept, next=following)
+
+    @router.get("/schemas/{type}", dependencies=ANYBODY)
+    async def get_type(type: str, response: Response) -> FullType:
+        async with database.connection() as connection:
+            return marked(response, await full_type(connection, type))
 
     return router
+
+
+class _Registering:
+    """One request to register; what takes time is done before the transaction begins."""
+
+    def __init__(self, database: Database, document: NewType, actor: str, if_match: str | None) -> None:
+        self._database = database
+        self._document = document
+        self._actor = actor
+        self._if_match = if_match
+
+    async def run(self) -> bool:
+        """True when there is a version that was not there before."""
+        document = self._document
+        async with self._database.connection() as connection:
+            row = await store.one_type(connection, document.type)
+            if row is None and await store.count_types(connection) >= registration.TYPES_MAX:
+                raise Conflict(f"There are {registration.TYPES_MAX} registered types; that is as many as are possible.")
+        self._require_match(row)
+        own = None if row is None else row["schema"]
+        if document.schema_ is None and row is None and document.type in standard():
+            raise Conflict(f"{document.type} is a standard type; it is known already.")
+        adds = row is None
+        if document.schema_ is not None and not registration.same(document.schema_, own):
+            adds = True
+            await self._weigh(row, own)
+        description = row["description"] if row is not None and document.description is None else document.description
+        if not adds and row is not None and description == row["description"]:
+            return False
+        await self._write(row, description or "", adds)
+        return adds
+
+    async def _weigh(self, row: Row | None, own: str | None) -> None:
+        document = self._document
+        assert document.schema_ is not None
+        # The first word on a type is compared with nothing; of a standard type, what ships is the first word.
+        if row is None and document.type not in standard():
+            await asyncio.to_thread(registration.usable, document.schema_)
+            return
+        _, found = await asyncio.to_thread(registration.compared, document.schema_, document.type, own)
+        version = 0 if row is None else row["version"]
+        registration.require_compatible(found, version, document.compatibility, document.note)
+
+    async def _write(self, row: Row | None, description: str, adds: bool) -> None:
+        document, now = self._document, clock.now()
+        seen = 0 if row is None else row["version"]
+        version = seen + 1 if adds else seen
+        async with self._database.transaction() as tx:
+            number = await store.next_revision(tx)
+            again = await store.one_type(tx.connection, document.type)
+            if (0 if again is None else again["version"]) != seen:
+                raise Conflict("Somebody registered another version at the same moment. Read it, and try again.")
+            await store.put_type(tx, document.type, description, version, number, self._actor, now)
+            if adds:
+                schema = None if document.schema_ is None else registration.written(document.schema_)
+                await store.add_version(
+                    tx, document.type, version, schema, document.compatibility, document.note, self._actor, now
+                )
+
+    def _require_match(self, row: Row | None) -> None:
+        if self._if_match is None:
+            return
+        if row is None and self._document.type not in standard():
+            raise Stale("There is no such type yet; leave If-Match out to register it.")
+        web.require_match(self._if_match, 0 if row is None else row["version"])

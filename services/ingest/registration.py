@@ -1,0 +1,83 @@
+"""May this become the present version of an event type? Pure: what is registered and what is asked for in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from libs.common.errors import Conflict, Fault, Invalid
+from services.ingest import kinds
+from services.ingest.compatibility import Narrowing, narrowings
+from services.ingest.schema import Schema, compiled
+from services.ingest.standard import standard
+
+Compatibility = Literal["backward", "none"]
+TYPES_MAX: Final = 2_000
+PATH_NAMES: Final = ("validate", "violations")
+"""Words that stand in the place of a type in our own addresses."""
+_SCHEMA: Final = "/schema"
+
+
+def check_name(name: str) -> None:
+    """Invalid for a name that no owner may take."""
+    if kinds.reserved(name):
+        fault = Fault("/type", f"{', '.join(kinds.RESERVED_PREFIXES)} are kept for the platform")
+        raise Invalid("The name belongs to the platform.", [fault])
+    if name in PATH_NAMES:
+        raise Invalid("The name stands for something else here.", [Fault("/type", f"take another one than {name}")])
+
+
+def usable(document: Mapping[str, Any]) -> Schema:
+    """The schema of a request; Invalid with pointers into the request."""
+    try:
+        return compiled(document)
+    except Invalid as error:
+        faults = [Fault(_SCHEMA + fault.pointer, fault.detail) for fault in error.errors]
+        raise Invalid(error.detail, faults) from None
+
+
+def present_schemas(name: str, own: str | None) -> list[Schema]:
+    """What an event of this type has to satisfy now: what ships, and what the owners registered."""
+    shipped = [standard()[name]] if name in standard() else []
+    return shipped if own is None else [*shipped, compiled(msgspec.json.decode(own))]
+
+
+def same(document: Mapping[str, Any], own: str | None) -> bool:
+    """Whether the document says what is registered already, in whatever order."""
+    return own is not None and _ordered(document) == _ordered(msgspec.json.decode(own))
+
+
+def written(document: Mapping[str, Any]) -> str:
+    """As it is stored: in the order in which it was written, for people read it again."""
+    return msgspec.json.encode(document).decode()
+
+
+def compared(document: Mapping[str, Any], name: str, own: str | None) -> tuple[Schema, list[Narrowing]]:
+    """The usable schema, and where it may refuse what is accepted now; Invalid when it cannot be used at all."""
+    schema = usable(document)
+    return schema, narrowings(schema, present_schemas(name, own))
+
+
+def require_compatible(found: Sequence[Narrowing], version: int, compatibility: Compatibility, note: str) -> None:
+    """Conflict with a pointer to each narrowing, unless it is meant; Invalid when nobody says why it is meant."""
+    if not found:
+        return
+    if compatibility == "none":
+        if not note.strip():
+            fault = Fault("/note", "say why senders may be refused from now on")
+            raise Invalid("A version that is not compatible needs a note.", [fault])
+        return
+    certain = any(each.proven for each in found)
+    first = (
+        f"The new schema refuses data that is accepted now (version {version})."
+        if certain
+        else f"It cannot be proven that the new schema accepts all that is accepted now (version {version})."
+    )
+    detail = f'{first} Widen it; or, when no sender is hurt, say compatibility: "none" with a note.'
+    raise Conflict(detail, [Fault(_SCHEMA + each.pointer, each.detail) for each in found])
+
+
+def _ordered(document: Any) -> bytes:
+    return msgspec.json.encode(document, order="sorted")
