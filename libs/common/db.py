@@ -156,6 +156,7 @@ def translate(error: Exception) -> Exception:
         if (error.sqlstate or "")[:2] in _POISONOUS_CLASSES:
             return Poison(f"PostgreSQL refuses a value: {type(error).__name__} ({error.sqlstate})")
         return Transient(f"PostgreSQL: {type(error).__name__}: {error}")
-    if isinstance(error, (asyncpg.InterfaceError, OSError, TimeoutError)):
+    # The last one is the driver's own confusion about a connection that died while it was busy.
+    if isinstance(error, (asyncpg.InterfaceError, OSError, TimeoutError, asyncpg.InternalClientError)):
         return StoreAway(f"PostgreSQL: {type(error).__name__}: {error}")
     return error

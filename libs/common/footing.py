@@ -44,8 +44,8 @@ class Footing:
     def resources(self) -> list[Component]:
         return [self.database, _Migrated(self._service, self.database), self.publisher]
 
-    def worker(self, spec: WorkerSpec) -> Worker:
-        worker = Worker(spec, self._floor)
+    def worker(self, spec: WorkerSpec, *, vital: bool = True) -> Worker:
+        worker = Worker(spec, self._floor, vital=vital)
         self.workers.append(worker)
         return worker
 

@@ -58,7 +58,7 @@ def strongest_identifier(event: events.EventReceived) -> str:
 EVENT_RECEIVED = Topic(
     "ingest.event-received.v1", events.EventReceived, strongest_identifier, "ingest", ("profile.identify",)
 )
-EVENT_REJECTED = Topic("ingest.event-rejected.v1", events.EventRejected, lambda e: e.id, "ingest", ())
+EVENT_REJECTED = Topic("ingest.event-rejected.v1", events.EventRejected, lambda e: e.id, "ingest", ("ingest.rejects",))
 EVENT_IDENTIFIED = Topic(
     "profile.event-identified.v1",
     events.EventIdentified,

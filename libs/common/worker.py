@@ -8,20 +8,26 @@ import time
 from collections.abc import Sequence
 
 from libs.common import lease, logs, timers
-from libs.common.errors import DangolError, Misconfigured
+from libs.common.errors import DangolError, Misconfigured, StoreAway
 from libs.common.kafka import Announcer
 from libs.common.unit import Floor, UnitRunner, WorkerSpec
 
 RENEW_SECONDS = 1.0
+REVIVE_SECONDS = 5.0
 _RENEW_TIMEOUT_SECONDS = 2.5
 
 
 class Worker:
-    """Starts at once, with or without a database; takes units as they become free and lets go of what it lost."""
+    """Starts at once, with or without a database; takes units as they become free and lets go of what it lost.
 
-    def __init__(self, spec: WorkerSpec, floor: Floor) -> None:
+    When a worker dies by a fault of its own, its process ends and is started anew. One that is not `vital`, because
+    something matters more in its process, is started anew in there.
+    """
+
+    def __init__(self, spec: WorkerSpec, floor: Floor, *, vital: bool = True) -> None:
         self.spec = spec
         self._floor = floor
+        self._vital = vital
         self._runners: dict[int, UnitRunner] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -51,10 +57,18 @@ class Worker:
 
     async def failed(self) -> None:
         """Returns never, unless the keeper itself dies, which is a reason to end the process."""
-        assert self._task is not None
-        await asyncio.wait([self._task])
-        if not self._stopping.is_set():
-            raise self._task.exception() or RuntimeError(f"{self.spec.name} stopped by itself")
+        while True:
+            assert self._task is not None
+            await asyncio.wait([self._task])
+            if self._stopping.is_set():
+                return
+            error = self._task.exception() or RuntimeError(f"{self.spec.name} stopped by itself")
+            if self._vital:
+                raise error
+            self._trouble = f"died and is started anew: {type(error).__name__}: {error}"
+            self._log.critical("worker_died", exc_info=error)
+            await asyncio.sleep(REVIVE_SECONDS)
+            await self.start()
 
     def problems(self) -> list[str]:
         """Why this worker cannot work as it should; empty when all is well."""
@@ -119,6 +133,10 @@ class Worker:
         async with self._floor.database.connection() as connection:
             holdings, alive = await lease.renew(connection, name, me)
             soonest = await timers.soonest(connection, name, list(self._runners))
+        if len(holdings) != self._floor.units:
+            # A database that was put back to an earlier state: the rows are made anew, and no unit is what it was.
+            self._registered = False
+            raise StoreAway(f"{len(holdings)} of {self._floor.units} units are on record")
         self._renewed = time.monotonic()
         for each in holdings:
             if (runner := self._runners.get(each.unit)) is not None:

@@ -3,9 +3,10 @@
 from libs.common.kafka.catalogue import check_partitions, ensure_topics, partition_counts
 from libs.common.kafka.publishing import Publisher
 from libs.common.kafka.reading import Announcer, UnitReader
-from libs.common.kafka.shapes import MESSAGE_BYTES_MAX, Headers, Received, Record
+from libs.common.kafka.shapes import FETCH_BYTES_MAX, MESSAGE_BYTES_MAX, Headers, Received, Record
 
 __all__ = [
+    "FETCH_BYTES_MAX",
     "MESSAGE_BYTES_MAX",
     "Announcer",
     "Headers",

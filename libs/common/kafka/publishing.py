@@ -101,11 +101,15 @@ class Publisher:
         """One look at all who are in a hurry costs less than a timer for each."""
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            now, hurried = time.monotonic(), self._hurried
+            now, hurried, late = time.monotonic(), self._hurried, False
             while hurried and (hurried[0][1].done() or hurried[0][0] < now):
                 _, done = hurried.popleft()
                 if not done.done():
                     done.set_exception(BrokerAway("Kafka has not acknowledged in time"))
+                    late = True
+            if late:
+                # Nobody counts them any more, so they must not stay while a flush takes its time to fail.
+                self._queue = [each for each in self._queue if not each[1].done()]
 
     async def _run(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from libs.common.errors import BrokerAway, Misconfigured
-from libs.common.kafka.shapes import BATCH_BYTES_MAX, Received
+from libs.common.kafka.shapes import FETCH_BYTES_MAX, Received
 
 
 class UnitReader:
@@ -19,7 +19,17 @@ class UnitReader:
     its partitions has unread data, so units that shared a reader would wait for one another.
     """
 
-    def __init__(self, bootstrap: str, unit: int, names: Sequence[str], *, aside: str, prefix: str) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        unit: int,
+        names: Sequence[str],
+        *,
+        aside: str,
+        prefix: str,
+        wait_seconds_max: float = 0.5,
+        bytes_max: int = FETCH_BYTES_MAX,
+    ) -> None:
         """`aside` is one more topic, which is not read until `open_aside`."""
         self._partitions = {name: TopicPartition(prefix + name, unit) for name in [*names, aside]}
         self._names = {prefix + name: name for name in [*names, aside]}
@@ -29,8 +39,8 @@ class UnitReader:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            fetch_max_wait_ms=500,
-            max_partition_fetch_bytes=4 * BATCH_BYTES_MAX,
+            fetch_max_wait_ms=int(wait_seconds_max * 1000),
+            max_partition_fetch_bytes=bytes_max,
             metadata_max_age_ms=60_000,
             request_timeout_ms=10_000,
         )

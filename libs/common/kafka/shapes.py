@@ -9,6 +9,7 @@ MESSAGE_BYTES_MAX = 900_000
 """A larger message is refused before it is committed anywhere: a broker that says no would stop a unit for good."""
 
 BATCH_BYTES_MAX = 1_000_000
+FETCH_BYTES_MAX = 4 * BATCH_BYTES_MAX
 
 Headers = list[tuple[str, bytes]]
 

@@ -2,7 +2,8 @@
 
 uvicorn writes the head and the body of an answer one after the other, and the loop hands each to the kernel at once; a
 call into the kernel that wakes the peer costs more than everything else about a small answer. It waits without end, and
-without a bound of bytes, for the head of a request.
+without a bound of bytes, for the head of a request and for the trailers of a body; without end for the rest of a body
+that was answered before it had come; and it makes a place for every request that stands in a queue behind another one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HELD_BYTES_MAX = 64 * 1024
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_SECONDS_MAX = 10.0
+PIPELINED_MAX = 16
+# A body in chunks of one byte has five bytes around each.
+_BYTES_AROUND_EACH = 8
 _SWEEP_SECONDS = 1.0
 
 
@@ -46,7 +50,7 @@ class Corked:
 
     def _uncork(self) -> None:
         held, self._held, self._held_bytes = self._held, [], 0
-        if held:
+        if held and not self._transport.is_closing():
             self._transport.write(b"".join(held))
 
     def __getattr__(self, name: str) -> Any:
@@ -54,37 +58,73 @@ class Corked:
 
 
 class HttpConnection(HttpToolsProtocol):
-    """`head_since` is when the head that is still coming began (monotonic seconds), None between heads."""
+    """`waiting_since` is since when a head is coming, or the rest of what was answered; None while nothing is due.
 
-    head_since: float | None = None
-    _head_bytes = 0
+    In monotonic seconds. Trailers are dropped: nobody here reads them.
+    """
+
+    waiting_since: float | None = None
+    _in_head = True
+    _between = True
+    _begun = 0
+    _piece_body_bytes = 0
+    _body_bytes = 0
+    _other_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Corked(transport))  # type: ignore[arg-type]
-        self.head_since = time.monotonic()
+        self.waiting_since = time.monotonic()
 
     def data_received(self, data: bytes) -> None:
+        own = 1 if self._between else 0
+        self._begun = self._piece_body_bytes = 0
         super().data_received(data)
-        if self.head_since is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
+        if self._begun == own:
+            # Of a piece that holds the end of one request and the beginning of another nobody knows what is whose.
+            self._other_bytes += len(data) - self._piece_body_bytes
+            if self._other_bytes > HEAD_BYTES_MAX + _BYTES_AROUND_EACH * self._body_bytes:
                 self.transport.abort()
+        if self.waiting_since is None and self._is_left_over():
+            self.waiting_since = time.monotonic()
+
+    def _is_left_over(self) -> bool:
+        """Whether this was the rest of a request that was answered: it stopped the clock of idle connections."""
+        return self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINED_MAX:
+            self.transport.abort()
+            raise ConnectionAbortedError("more requests at once than anybody waits for")
         super().on_message_begin()
-        self.head_since, self._head_bytes = time.monotonic(), 0
+        self.waiting_since = time.monotonic()
+        self._in_head, self._between = True, False
+        self._begun += 1
+        self._body_bytes = self._other_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self.head_since = None
+        self.waiting_since, self._in_head = None, False
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        self._piece_body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._between = True
+        super().on_message_complete()
 
 
 async def hang_up_on_crawlers(connections: Collection[Any], seconds_max: float = HEAD_SECONDS_MAX) -> None:
-    """For ever: ends connections whose head has not come within the time; one look at all costs less than timers."""
+    """For ever: ends connections that have kept us waiting for longer; one look at all costs less than timers."""
     while True:
         await asyncio.sleep(min(_SWEEP_SECONDS, seconds_max))
         latest = time.monotonic() - seconds_max
         for connection in list(connections):
-            since = getattr(connection, "head_since", None)
+            since = getattr(connection, "waiting_since", None)
             if since is not None and since < latest:
                 connection.transport.abort()

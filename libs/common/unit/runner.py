@@ -106,7 +106,15 @@ class UnitRunner:
         await self._close_reader()
         names = [each.topic.name for each in self.spec.inputs]
         floor, unit = self._floor, self.book.unit
-        self._reader = UnitReader(floor.bootstrap, unit, names, aside=self.spec.dead_letters, prefix=floor.prefix)
+        self._reader = UnitReader(
+            floor.bootstrap,
+            unit,
+            names,
+            aside=self.spec.dead_letters,
+            prefix=floor.prefix,
+            wait_seconds_max=self.spec.fetch_seconds_max,
+            bytes_max=self.spec.fetch_bytes_max,
+        )
         self.progress.positions = await self._reader.start(self.progress.positions)
 
     async def _close_reader(self) -> None:

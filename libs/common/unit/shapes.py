@@ -13,7 +13,7 @@ from libs.common import timers
 from libs.common.crashpoints import CrashPoints
 from libs.common.db import Database, Tx
 from libs.common.events import Fact
-from libs.common.kafka import Publisher
+from libs.common.kafka import FETCH_BYTES_MAX, Publisher
 from libs.common.topics import Topic, dead_letters
 
 E = TypeVar("E", bound=Fact)
@@ -80,7 +80,12 @@ class Input:
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """What a worker reads, how it reacts, and what it alone may publish. Inputs are handled in the given order."""
+    """What a worker reads, how it reacts, and what it alone may publish. Inputs are handled in the given order.
+
+    A broker holds the question for more for `fetch_seconds_max` when there is none; the clock stands as long. What is
+    asked for at once is at most `batch_max` messages and `fetch_bytes_max` bytes, or the one batch of the log that is
+    larger: a worker that shares its process with something in a hurry asks for less.
+    """
 
     name: str
     inputs: Sequence[Input]
@@ -88,6 +93,8 @@ class WorkerSpec:
     on_timers: TimerHandler | None = None
     batch_max: int = 500
     timer_grace_seconds: float = 2.0
+    fetch_seconds_max: float = 0.5
+    fetch_bytes_max: int = FETCH_BYTES_MAX
 
     @property
     def owner(self) -> str:
