@@ -8,9 +8,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Door:
     prefix: str
     process: asyncio.subprocess.Process
     client: aiohttp.ClientSession
+    environment: dict[str, str] = field(default_factory=dict)
     admin: dict[str, str] = field(
         default_factory=lambda: {"Authorization": f"Bearer {issue_token(SECRET, subject='ada', roles=['admin'])}"}
     )
@@ -82,14 +83,20 @@ def fresh(**changes: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running(
-    postgres_url: str, bootstrap: str, name: str, folder: Path, *, partitions: int = PARTITIONS
+    postgres_url: str,
+    bootstrap: str,
+    name: str,
+    folder: Path,
+    *,
+    partitions: int = PARTITIONS,
+    more: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Door]:
+    """A service of its own on a fresh database; `more` is added to its environment."""
     prefix = f"{name}_"
     await migrations.upgrade("ingest", database_of(postgres_url, prefix))
     await ensure_topics(bootstrap, prefix=f"{name}.", partitions=partitions)
     keys = folder / "keys.json"
     keys.write_text(json.dumps({"write_keys": {"pos": POS, "web": WEB}}), "utf-8")
-    port = free_port()
     environment = dict(os.environ) | {
         "DANGOL_DATABASE_URL": postgres_url,
         "DANGOL_DATABASE_PREFIX": prefix,
@@ -97,14 +104,13 @@ async def running(
         "DANGOL_TOPIC_PREFIX": f"{name}.",
         "DANGOL_PARTITIONS": str(partitions),
         "DANGOL_TOKEN_SECRET": SECRET,
-        "DANGOL_INGEST_PORT": str(port),
         "DANGOL_INGEST_BODY_SECONDS_MAX": "1",
         "DANGOL_WRITE_KEYS_FILE": str(keys),
     }
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.ingest", env=environment)
+    process, address = await _started(environment | dict(more or {}))
     try:
         async with aiohttp.ClientSession() as client:
-            door = Door(f"http://127.0.0.1:{port}", bootstrap, f"{name}.", process, client)
+            door = Door(address, bootstrap, f"{name}.", process, client, environment)
             await until_ready(door)
             yield door
     finally:
@@ -112,6 +118,27 @@ async def running(
             process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 15) == 0
         await drop_database(postgres_url, f"{prefix}ingest")
+
+
+@asynccontextmanager
+async def another(door: Door, more: Mapping[str, str]) -> AsyncIterator[Door]:
+    """A second process of the same service, which may die."""
+    process, address = await _started(door.environment | dict(more))
+    try:
+        second = replace(door, address=address, process=process)
+        await until_ready(second)
+        yield second
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.wait(), 15)
+
+
+async def _started(environment: Mapping[str, str]) -> tuple[asyncio.subprocess.Process, str]:
+    port = free_port()
+    environment = dict(environment) | {"DANGOL_INGEST_PORT": str(port)}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.ingest", env=environment)
+    return process, f"http://127.0.0.1:{port}"
 
 
 def database_of(postgres_url: str, prefix: str) -> str:

@@ -34,7 +34,7 @@ def event(**changes: Any) -> dict[str, Any]:
 
 
 def terms(key: WriteKey = TILL, own_types: tuple[str, ...] = ()) -> Terms:
-    return Terms(key, Kinds(own_types), NOW, NOW - timedelta(days=35), NOW + timedelta(hours=24))
+    return Terms(key, Kinds(dict.fromkeys(own_types)), NOW, NOW - timedelta(days=35), NOW + timedelta(hours=24))
 
 
 def judged(body: object, *, form: Form = Form.NATIVE, key: WriteKey = TILL, own_types: tuple[str, ...] = ()) -> Outcome:

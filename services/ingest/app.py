@@ -3,37 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from libs.common import migrations, web
+from libs.common import operations, web
 from libs.common.auth import Authenticator
-from libs.common.db import Database
+from libs.common.crashpoints import CrashPoints
 from libs.common.errors import BrokerAway
-from libs.common.kafka import Publisher, check_partitions, partition_counts
-from libs.common.metrics import Metrics
-from libs.common.runtime import App
+from libs.common.footing import Footing
+from libs.common.kafka import check_partitions, partition_counts
+from libs.common.runtime import App, Component
 from libs.common.topics import EVENT_RECEIVED, EVENT_REJECTED
+from libs.common.unit import Input, WorkerSpec
+from libs.common.worker import Worker
 from services.ingest.api import make_router
 from services.ingest.deadlines import Deadlines
 from services.ingest.doors import native
+from services.ingest.doors.cors import CrossOrigin, Origins
 from services.ingest.doors.front import Front
+from services.ingest.doors.imports import PATH as IMPORTS
 from services.ingest.doors.native import NativeDoor
+from services.ingest.doors.segment_family import segment_doors
+from services.ingest.handlers import Rejects
+from services.ingest.hooks import joining as hooks
+from services.ingest.hooks.endpoints import PATH as HOOKS
+from services.ingest.imports import joining
 from services.ingest.meters import Meters
+from services.ingest.open_rejects import OpenRejects
 from services.ingest.openapi import describe_door
+from services.ingest.openapi_hooks import describe_hooks
+from services.ingest.openapi_imports import describe_imports
+from services.ingest.openapi_segment import describe_segment
 from services.ingest.reception import Reception, ReceptionLimits
+from services.ingest.reexamination import Reexamination, examine_event
 from services.ingest.registry import Registry
+from services.ingest.replaying import Replay
+from services.ingest.sealing import Sealer
 from services.ingest.settings import IngestSettings
+from services.ingest.traffic import Traffic
+from services.ingest.violations import Recorder
+
+REJECTS = "ingest.rejects"
+_REJECTS_AT_ONCE_MAX = 100
+_SPARE_SECONDS = 5.0
+_FETCH_SECONDS_MAX = 5.0
+_FETCH_BYTES_MAX = 256 * 1024
 
 
 class Ground:
-    """A component: before the door opens, the database is of this revision and the topics are there."""
+    """A component: before the door opens, the topics are there."""
 
-    def __init__(self, database: Database, settings: IngestSettings) -> None:
-        self._database = database
+    def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
 
     async def start(self) -> None:
-        async with self._database.connection() as connection:
-            await migrations.require_head("ingest", connection)
         await self.check_topics()
 
     async def check_topics(self) -> None:
@@ -50,21 +72,32 @@ class Ground:
 
 
 async def build(settings: IngestSettings) -> App:
-    metrics = Metrics("ingest")
-    database = Database(settings.database_url_of("ingest"), application="dangol-ingest", size=4)
-    publisher = Publisher(settings.kafka_bootstrap, prefix=settings.topic_prefix)
+    footing = Footing("ingest", settings)
+    metrics, database = footing.metrics, footing.database
     deadlines = Deadlines()
-    registry = Registry(database, metrics, settings.write_keys_file)
-    reception = Reception(
+    sealer = Sealer(settings.sealing_secrets)
+    registry = Registry(database, metrics, settings.write_keys_file, sealer)
+    traffic = Traffic()
+    recorder = Recorder(database, metrics)
+    received_by = partial(
+        Reception,
         registry=registry,
-        publisher=publisher,
         meters=Meters(metrics),
         deadlines=deadlines,
         limits=_limits(settings),
+        traffic=traffic,
+        recorder=recorder,
     )
-    ground = Ground(database, settings)
+    reception = received_by(publisher=footing.publisher)
+    ground = Ground(settings)
+    ways = Reexamination(lambda key_id: registry.keys.get(key_id))
+    ways.register("events", examine_event)
+    webhooks = hooks.join(footing, reception, sealer, ways)
+    imports = joining.join(settings, metrics, lambda publisher: received_by(publisher=publisher), webhooks.mappings)
+    ways.register("imports/", imports.again)
 
     async def readiness() -> Sequence[str]:
+        # Not a word of the worker: the door does not need it, and no balancer shall take a working door away for it.
         if not reception.acknowledged:
             # An unready door gets no requests that could prove the broker's return, so it is asked here.
             await ground.check_topics()
@@ -77,10 +110,52 @@ async def build(settings: IngestSettings) -> App:
         readiness=readiness,
         description="The front door: events from every channel, accepted once and never lost.",
     )
-    app.include_router(make_router(database, registry))
+    app.include_router(make_router(database, registry, sealer, _replay(footing, settings, reception, ways)))
+    app.include_router(webhooks.router)
+    app.include_router(imports.router)
+    app.include_router(operations.make_router(footing))
     describe_door(app)
-    front = Front(app, reception, {native.PATH: NativeDoor(reception)})
-    return App(app, resources=[deadlines, database, ground, publisher, registry], asgi=front)
+    describe_hooks(app)
+    describe_imports(app)
+    describe_segment(app)
+    segment = segment_doors(reception, ways, lambda: webhooks.mappings.get("segment"), settings.public_url)
+    exact = {native.PATH: CrossOrigin(NativeDoor(reception), Origins(registry)), **segment.exact}
+    front = Front(app, reception, exact, {HOOKS: webhooks.door, **segment.below}, {IMPORTS: imports.door})
+    first: list[Component] = [deadlines, traffic, *footing.resources]
+    return App(
+        app,
+        resources=[*first, ground, registry, recorder, *webhooks.resources, *imports.resources],
+        components=[OpenRejects(database, metrics), _rejects(footing, settings), imports.runner],
+        asgi=front,
+    )
+
+
+def _rejects(footing: Footing, settings: IngestSettings) -> Worker:
+    """Beside the door, and not vital to it: whatever becomes of the worker, events are taken."""
+    handlers = Rejects(settings.rejects_allowance, settings.rejects_kept_for)
+    spec = WorkerSpec(
+        REJECTS,
+        inputs=[Input(EVENT_REJECTED, handlers.on_rejected)],
+        outputs=[],
+        on_timers=handlers.on_timers,
+        batch_max=_REJECTS_AT_ONCE_MAX,
+        # It shares the loop with the door: at rest it hardly asks, and never for much at once.
+        fetch_seconds_max=_FETCH_SECONDS_MAX,
+        fetch_bytes_max=_FETCH_BYTES_MAX,
+    )
+    return footing.worker(spec, vital=False)
+
+
+def _replay(footing: Footing, settings: IngestSettings, reception: Reception, ways: Reexamination) -> Replay:
+    counter = footing.metrics.counter("replayed_rejects_total", "Rejects that were replayed.", ["outcome"])
+    return Replay(
+        footing.database,
+        reception,
+        ways,
+        lambda outcome: counter.labels(outcome).inc(),
+        CrashPoints(settings.crashpoints),
+        locked_seconds_max=settings.publish_seconds_max + _SPARE_SECONDS,
+    )
 
 
 def _limits(settings: IngestSettings) -> ReceptionLimits:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from libs.common.events import IDENTIFIER_TYPES, EventReceived
-from services.ingest.kinds import nearest
+from services.ingest.hints import nearest
 from services.ingest.refusals import (
     MALFORMED,
     UNKNOWN_ATTRIBUTE,

@@ -11,22 +11,27 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from libs.common import topics
 from libs.common.errors import Refused
 from libs.common.events import EventReceived
 from services.ingest import cloudevents, envelope, strict
+from services.ingest.claims import confined
 from services.ingest.keys import WriteKey
 from services.ingest.kinds import Kinds
 from services.ingest.refusals import (
+    BRANCH_NOT_ALLOWED,
     HISTORY_NOT_ALLOWED,
     MALFORMED,
     SOURCE_NOT_ALLOWED,
     TOO_LARGE,
+    TYPE_NOT_ALLOWED,
     WRONG_CHANNEL,
     WRONG_TIME,
     Reject,
+    Violation,
 )
 from services.ingest.splitting import UNREADABLE, split, wrapped
 
@@ -48,7 +53,9 @@ class Terms(Struct, frozen=True):
     """On which terms a request is examined; live events lie in [oldest, newest].
 
     `door` names the way by which the events came, and `context` what must be known to examine them again; both are
-    kept with what is refused.
+    kept with what is refused. `late_as_history` marks a live event that comes too late as history.
+    `proven` are identifiers that a browser's site vouched for; `traffic` says that no customer is behind the events:
+    bot, test, or nothing for most.
     """
 
     key: WriteKey
@@ -58,14 +65,19 @@ class Terms(Struct, frozen=True):
     newest: datetime
     door: str = "events"
     context: Mapping[str, str] = {}
+    late_as_history: bool = False
+    proven: Mapping[str, str] = {}
+    traffic: str = ""
 
 
 class Accepted(Struct, frozen=True, gc=False):
-    """`key` is the record's key, `value` the bytes to forward."""
+    """`key` is the record's key, `value` the bytes to forward; `violations` were observed and let pass."""
 
     id: str
     key: bytes
     value: bytes
+    violations: tuple[Violation, ...] = ()
+    traffic: str = ""
 
 
 class Rejected(Struct, frozen=True):
@@ -111,13 +123,24 @@ def decode_batch(body: bytes, form: Form, terms: Terms) -> Outcome:
 
 
 def decode_binary(headers: Iterable[tuple[bytes, bytes]], content_type: bytes, body: bytes, terms: Terms) -> Outcome:
-    """One CloudEvent in binary mode: the attributes in `ce-` headers, the data in the body."""
+    """One CloudEvent in binary mode: the attributes in `ce-` headers, the data in the body.
+
+    One that is refused is kept in structured form, for its body alone says little.
+    """
+    kept = body
     try:
+        _check_size(body)
         attributes = cloudevents.from_headers(headers, content_type, body)
-        verdict: Accepted | Rejected = _admit(cloudevents.channel_event(attributes, terms.now), terms)
+        kept = msgspec.json.encode(attributes)
+        verdict: Accepted | Rejected = admit(cloudevents.channel_event(attributes, terms.now), terms)
     except Reject as reject:
-        verdict = _rejected(body, 0, reject)
+        verdict = _rejected(kept, 0, reject)
     return Outcome([verdict], single=True)
+
+
+def judge_one(raw: bytes, form: Form, terms: Terms) -> Outcome:
+    """The verdict on bytes that are known to be one event, whatever they look like."""
+    return Outcome([_judge(raw, 0, form, terms)], single=True)
 
 
 def _judged(items: Iterable[bytes], form: Form, terms: Terms) -> list[Accepted | Rejected]:
@@ -126,27 +149,39 @@ def _judged(items: Iterable[bytes], form: Form, terms: Terms) -> list[Accepted |
 
 def _judge(raw: bytes, index: int, form: Form, terms: Terms) -> Accepted | Rejected:
     try:
-        if len(raw) > EVENT_BYTES_MAX:
-            raise Reject(TOO_LARGE, "", f"The event is larger than {EVENT_BYTES_MAX} bytes.")
+        _check_size(raw)
         if form is not Form.NATIVE:
-            return _admit(_from_cloud(raw, terms), terms)
-        return _admit(raw, terms)
+            return admit(_from_cloud(raw, terms), terms)
+        return admit(raw, terms)
     except Reject as reject:
         return _rejected(raw, index, reject)
 
 
-def _admit(raw: bytes, terms: Terms) -> Accepted:
+def _check_size(raw: bytes) -> None:
+    if len(raw) > EVENT_BYTES_MAX:
+        raise Reject(TOO_LARGE, "", f"The event is larger than {EVENT_BYTES_MAX} bytes.")
+
+
+def admit(raw: bytes, terms: Terms) -> Accepted:
+    """The event as it goes on, also for doors that made it of something else; Reject when it may not come in."""
+    _check_size(raw)
     try:
         event = envelope.decode(raw)
     except UNREADABLE as error:
         raw = _second_reading(raw, str(error), terms)
         event = envelope.decode(raw)
+    if terms.late_as_history and event.time < terms.oldest and not event.history:
+        raw = _as_history(raw)
+        event = envelope.decode(raw)
     strict.check(raw)
     envelope.check_text(event)
     _check_rights(event, terms)
     _check_time(event, terms)
-    terms.kinds.check(event.type, event.data)
-    return Accepted(event.id, topics.strongest_identifier(event).encode(), raw)
+    violations = terms.kinds.check(event)
+    if terms.key.is_browser:
+        raw, event, left_out = confined(raw, event, terms.proven)
+        violations += left_out
+    return Accepted(event.id, topics.strongest_identifier(event).encode(), raw, violations, terms.traffic)
 
 
 def _second_reading(raw: bytes, found: str, terms: Terms) -> bytes:
@@ -173,6 +208,10 @@ def _from_cloud(raw: bytes, terms: Terms) -> bytes:
     return cloudevents.channel_event(attributes, terms.now)
 
 
+def _as_history(raw: bytes) -> bytes:
+    return msgspec.json.encode(cloudevents.members(raw) | {"history": msgspec.Raw(b"true")})
+
+
 def _check_rights(event: EventReceived, terms: Terms) -> None:
     key = terms.key
     if event.channel and event.channel != key.channel:
@@ -183,6 +222,18 @@ def _check_rights(event: EventReceived, terms: Terms) -> None:
         raise Reject(SOURCE_NOT_ALLOWED, "/source", detail)
     if event.history and not key.may_send_history:
         raise Reject(HISTORY_NOT_ALLOWED, "/history", "This key has no permission to send history.")
+    if key.is_narrow:
+        _check_scope(event, key)
+
+
+def _check_scope(event: EventReceived, key: WriteKey) -> None:
+    if not key.may_send(event.type):
+        detail = f"This key may not send events of this type; its types are {', '.join(key.scope.types)}."
+        raise Reject(TYPE_NOT_ALLOWED, "/type", detail)
+    if not key.may_send_of(event.branch):
+        said = "This event names none" if event.branch is None else "It may not send for this one"
+        detail = f"This key sends for the branches {', '.join(key.scope.branches)} alone. {said}."
+        raise Reject(BRANCH_NOT_ALLOWED, "/branch", detail)
 
 
 def _check_time(event: EventReceived, terms: Terms) -> None:

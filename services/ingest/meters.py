@@ -20,6 +20,7 @@ class Meters(Collector):
         self.seconds = Seconds()
         self.read_bytes = 0
         self.accepted: Counter[str] = Counter()
+        self.flagged: Counter[str] = Counter()
         # Asked before the counters below, because it is registered first: they are brought up to date then.
         metrics.registry.register(self)
         self._accepted = metrics.counter("accepted_events_total", "Events accepted and acknowledged.", ["channel"])
@@ -27,18 +28,30 @@ class Meters(Collector):
         self._rejected = metrics.counter("rejected_events_total", "Events refused.", ["channel", "reason"])
         self._failed = metrics.counter("failed_events_total", "Good events not taken: Kafka is away.", ["channel"])
         self._refused = metrics.counter("refused_requests_total", "Requests refused as a whole.", ["status"])
+        self._flagged = metrics.counter(
+            "flagged_events_total", "Events accepted of those behind which is no customer.", ["traffic"]
+        )
+        self._limited = metrics.counter(
+            "limited_requests_total", "Requests sent away because their key had used up its share.", ["key_id"]
+        )
         self._unkept = metrics.counter("unkept_rejected_events_total", "Refused events that could not be kept.")
 
     def collect(self) -> Iterator[Metric]:
         accepted, self.accepted = self.accepted, Counter()
         for channel, number in accepted.items():
             self._accepted.labels(channel).inc(number)
+        flagged, self.flagged = self.flagged, Counter()
+        for traffic, number in flagged.items():
+            self._flagged.labels(traffic).inc(number)
         size, self.read_bytes = self.read_bytes, 0
         self._read.inc(size)
         yield self.seconds.family("dangol_ingest_request_seconds", "Time to answer a request at the event door.")
 
     def rejected(self, channel: str, reason: str) -> None:
         self._rejected.labels(channel, reason).inc()
+
+    def limited(self, key_id: str) -> None:
+        self._limited.labels(key_id).inc()
 
     def failed(self, channel: str, number: int) -> None:
         self._failed.labels(channel).inc(number)

@@ -29,6 +29,24 @@ events: send the same again, repeats have no second effect.
 Limits: {EVENT_BYTES_MAX} bytes an event, {BODY_BYTES_MAX} bytes and {EVENTS_MAX} events a request (inflated, when it
 is compressed by gzip or deflate)."""
 
+_HEADERS = [
+    {
+        "name": "X-Identity-Token",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string"},
+        "description": "With a browser key: who is logged in, signed by the site's server. Without it a browser speaks "
+        "for its cookie and its device alone; what it says of other identities is left out.",
+    },
+    {
+        "name": "X-Dangol-Test",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "enum": ["true", "false"]},
+        "description": "true flags the events as a test: they are kept, and no rule looks at them.",
+    },
+]
+
 _EXAMPLE = {
     "id": "r-20261121-0042",
     "source": "store-031/pos-2",
@@ -100,6 +118,7 @@ def _add(document: dict[str, Any]) -> None:
             "summary": "Send events",
             "description": _TEXT,
             "operationId": "send_events",
+            "parameters": _HEADERS,
             "security": [{"WriteKey": []}],
             "requestBody": {
                 "required": True,
@@ -114,6 +133,7 @@ def _add(document: dict[str, Any]) -> None:
                     "description": "Stored safely.",
                     "content": {"application/json": {"schema": receipt}},
                 },
+                "429": {"description": "The key has used up its share; Retry-After says when it has more.", **problem},
                 "4XX": {"description": "Not accepted, and why.", **problem},
                 "503": {"description": "Not stored just now; Retry-After says when to send it again."},
             },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from libs.common.errors import DangolError, Refused
 
 NOT_JSON = "not-json"
@@ -17,6 +19,13 @@ WRONG_TIME = "wrong-time"
 WRONG_CHANNEL = "wrong-channel"
 SOURCE_NOT_ALLOWED = "source-not-allowed"
 HISTORY_NOT_ALLOWED = "history-not-allowed"
+MAPPING_FAILED = "mapping-failed"
+MISSING_USER_ID = "missing-user-id"
+TYPE_NOT_ALLOWED = "type-not-allowed"
+BRANCH_NOT_ALLOWED = "branch-not-allowed"
+CONSENT_NOT_ALLOWED = "consent-not-allowed"
+IDENTITY_NOT_PROVEN = "identity-not-proven"
+UNPROVEN_IDENTITY = "unproven-identity"
 
 _STATUS = {
     NOT_JSON: 400,
@@ -24,6 +33,10 @@ _STATUS = {
     WRONG_CHANNEL: 403,
     SOURCE_NOT_ALLOWED: 403,
     HISTORY_NOT_ALLOWED: 403,
+    TYPE_NOT_ALLOWED: 403,
+    BRANCH_NOT_ALLOWED: 403,
+    CONSENT_NOT_ALLOWED: 403,
+    IDENTITY_NOT_PROVEN: 403,
 }
 
 
@@ -42,6 +55,14 @@ class Reject(DangolError):
         self.detail = detail
 
 
+class Violation(Struct, frozen=True):
+    """What is not as it should be in an event that was accepted all the same; `pointer` is relative to the event."""
+
+    pointer: str
+    reason: str
+    detail: str
+
+
 class TooLarge(Refused):
     status = 413
     title = "Too large"
@@ -52,6 +73,17 @@ class TooSlow(Refused):
     title = "The body took too long"
 
 
+class TooFast(Refused):
+    """More than a key's share; `retry_after_seconds` says when there is some of it again."""
+
+    status = 429
+    title = "Too many events"
+
+    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class UnsupportedEncoding(Refused):
     status = 415
     title = "The encoding is not supported"
@@ -60,6 +92,10 @@ class UnsupportedEncoding(Refused):
 class NotPossible(Refused):
     status = 405
     title = "Method not allowed"
+
+
+class Unsealable(DangolError):
+    """A sealed secret that no secret of the settings opens: an operator's matter, never the caller's."""
 
 
 class TooManyHeaders(Refused):

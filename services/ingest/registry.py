@@ -8,21 +8,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from libs.common import clock, logs
 from libs.common.db import Database
 from libs.common.errors import DangolError, Misconfigured
 from libs.common.metrics import Metrics
-from services.ingest.keys import HISTORY, KeyBook, StoredKey, WriteKey, hash_of
+from services.ingest.keys import HISTORY, Holding, KeyBook, StoredKey, hash_of
 from services.ingest.kinds import Kinds
+from services.ingest.plan import Plan
+from services.ingest.refusals import Unsealable
+from services.ingest.sealing import Sealer
 from services.ingest.store import keys as stored_keys
-from services.ingest.store import schemas as stored_schemas
 
 REFRESH_SECONDS = 1.0
 USE_RECORDED_SECONDS = 10.0
+HINT_LENGTH = 4
 
 
 class KeyFile(msgspec.Struct):
@@ -30,16 +35,19 @@ class KeyFile(msgspec.Struct):
 
 
 class Registry:
-    """A component: `start` reads both tables once, then a task reads them again every second."""
+    """A component: `start` reads keys and plan once, then a task looks at them again every second."""
 
-    def __init__(self, database: Database, metrics: Metrics, keys_file: Path | None = None) -> None:
+    def __init__(
+        self, database: Database, metrics: Metrics, keys_file: Path | None = None, sealer: Sealer | None = None
+    ) -> None:
         self.keys = KeyBook([])
-        self.kinds = Kinds()
+        self._plan = Plan(metrics)
         # Until the tables were read once nobody can be told that a key is not known.
         self.loaded = False
         self._database = database
         self._keys_file = keys_file
-        self._stored_keys: list[StoredKey] = []
+        self._sealer = sealer
+        self._stored_keys: list[stored_keys.SealedKey] = []
         self._used: set[str] = set()
         self._use_recorded = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -63,26 +71,42 @@ class Registry:
         with contextlib.suppress(DangolError):
             await self._record_use()
 
+    @property
+    def kinds(self) -> Kinds:
+        """The types and the modes of sources that count now."""
+        return self._plan.kinds
+
     async def refresh(self) -> None:
-        """Read both tables now, so that what was just written holds here at once."""
+        """Read keys and plan now, so that what was just written holds here at once."""
         async with self._refreshing:
             async with self._database.connection() as connection:
-                keys = await stored_keys.live_keys(connection)
-                types = await stored_schemas.own_types(connection)
+                keys = await stored_keys.live_keys(connection, clock.now())
+                change = await self._plan.read(connection)
             if keys != self._stored_keys:
-                self.keys, self._stored_keys = KeyBook(keys, self.keys), keys
-            names = frozenset(row["name"] for row in types)
-            if names != self.kinds.own:
-                self.kinds = Kinds(names)
+                self.keys, self._stored_keys = KeyBook([self._opened(key) for key in keys], self.keys), keys
+            if change is not None:
+                await self._plan.adopt(change)
             self._refreshed = time.monotonic()
             self.loaded = True
 
-    def holder_of(self, header: bytes) -> WriteKey | None:
-        """The key that this header carries; notes that it was used."""
-        key = self.keys.holder_of(header)
-        if key is not None:
-            self._used.add(key.key_id)
-        return key
+    def holding_of(self, header: bytes) -> Holding | None:
+        """The key that this header carries, and by which secret; notes that it was used."""
+        holding = self.keys.holding_of(header)
+        if holding is not None:
+            self._used.add(holding.secret_id)
+        return holding
+
+    def _opened(self, key: stored_keys.SealedKey) -> StoredKey:
+        if not key.sealed or self._sealer is None:
+            return key.key
+        key_id, secrets = key.key.key_id, []
+        for sealed in key.sealed:
+            try:
+                secrets.append(self._sealer.open(sealed, identity_context(key_id)))
+            except Unsealable as error:
+                # The key itself is sound; its pages are told that their tokens cannot be verified.
+                self._log.error("an identity secret cannot be opened", key_id=key_id, error=str(error))
+        return structs.replace(key.key, identity_secrets=tuple(secrets))
 
     async def _run(self) -> None:
         away = False
@@ -107,14 +131,23 @@ class Registry:
                 await stored_keys.record_use(connection, list(used), clock.now())
 
     async def _ensure_keys(self, file: Path) -> None:
-        keys = [
-            StoredKey(_key_id(channel, secret), hash_of(secret.encode()), channel, (), (HISTORY,))
-            for channel, secret in read_keys_file(file).items()
-        ]
+        added = 0
         async with self._database.connection() as connection:
-            added = await stored_keys.add_keys(connection, keys, clock.now())
+            for channel, secret in sorted(read_keys_file(file).items()):
+                key = StoredKey(key_id=_key_id(channel, secret), channel=channel, permissions=(HISTORY,))
+                added += await stored_keys.add_key(connection, key, new_secret(secret), clock.now())
         if added:
             self._log.info("keys of the file are stored", number=added)
+
+
+def new_secret(secret: str, expires_at: datetime | None = None) -> stored_keys.NewSecret:
+    """What is stored of a secret that somebody has just been given."""
+    return stored_keys.NewSecret(str(clock.new_id()), hash_of(secret.encode()), secret[-HINT_LENGTH:], expires_at)
+
+
+def identity_context(key_id: str) -> str:
+    """What the identity secret of a key is sealed for."""
+    return f"identity-secret/{key_id}"
 
 
 def read_keys_file(file: Path) -> dict[str, str]:

@@ -27,6 +27,8 @@ BROAD_NETS = {
     "libs/common/runtime/process.py": 1,
     "libs/common/unit/runner.py": 3,
     "libs/common/web/edge.py": 1,
+    "services/ingest/deadlines.py": 1,
+    "services/ingest/hooks/book.py": 1,
     "services/ingest/registry.py": 1,
     "services/notify/sender.py": 2,
 }

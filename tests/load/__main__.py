@@ -24,6 +24,7 @@ Benchmark = Callable[[Scale], list[Row]]
 BENCHMARKS = {
     "ingest-single": "tests.load.ingest:single",
     "ingest-batch-100": "tests.load.ingest:batches",
+    "ingest-schemas": "tests.load.ingest:schemas",
     "worker": "tests.load.worker:rows",
     "creep-echo": "tests.load.creep:echo",
     "creep-identify": "tests.load.creep:identify",

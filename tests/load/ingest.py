@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from deploy.local import broker
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.settings import java
-from libs.common import migrations
+from libs.common import clock, migrations
+from libs.common.db import Database
 from libs.common.kafka import ensure_topics
 from libs.common.topics import EVENT_RECEIVED
+from services.ingest.store import schemas as plan
 from tests.load import cores, payload
 from tests.load.ground import SECRET, Ground, ground, output_of, server, told_by
 from tests.load.hammer import Report
@@ -24,6 +26,14 @@ from tests.load.rows import Row, Scale, company
 PARTITIONS = 8
 KEY = "dk_bench_0123456789abcdef"
 _PRODUCED_PER_SECOND = 60_000
+_LEARNED_SECONDS = 4.0
+_SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "required": ["product"],
+        "properties": {"product": {"type": "string"}, "price": {"type": ["number", "null"], "minimum": 0}},
+    }
+)
 _PER_SECOND = re.compile(r"([\d.]+) records/sec")
 
 
@@ -61,6 +71,36 @@ def single(scale: Scale) -> list[Row]:
 
 def batches(scale: Scale) -> list[Row]:
     return _measured(scale, batch=100, connections=16)
+
+
+def schemas(scale: Scale) -> list[Row]:
+    """Does an event cost more among a thousand registered schemas than beside a single one?"""
+    with _places() as places:
+        sides = {number: Best() for number in (1, 1_000)}
+        for number, best in sides.items():
+            asyncio.run(_register(places.ground, number))
+            for _ in range(scale.rounds):
+                report = _hammered(places, "ingest", 100, 16, scale.seconds)
+                events = report.requests * 100
+                best.note(events / report.seconds, report.cpu["ingest"] / events * 1e6, report)
+        one, many = sides[1], sides[1_000]
+        return [
+            Row("CPU per event, 1,000 schemas", many.cpu_microseconds, "µs", "1 schema", one.cpu_microseconds),
+            Row("accepted, 1,000 schemas", many.per_second, "events/s", "1 schema", one.per_second),
+        ]
+
+
+async def _register(stage: Ground, number: int) -> None:
+    """So many types of owners, each with a schema, and the time in which the service learns of them."""
+    database = Database(stage.database_url("bench_ingest"), application="bench")
+    await database.start()
+    async with database.transaction() as tx:
+        revision = await plan.next_revision(tx)
+        for each in range(await plan.count_types(tx), number):
+            await plan.put_type(tx, f"own_{each}", "", 1, revision, "bench", clock.now())
+            await plan.add_version(tx, f"own_{each}", 1, _SCHEMA, "backward", "", "bench", clock.now())
+    await database.stop()
+    await asyncio.sleep(_LEARNED_SECONDS)
 
 
 def _measured(scale: Scale, batch: int, connections: int) -> list[Row]:

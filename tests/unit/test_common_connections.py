@@ -13,7 +13,14 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from libs.common.runtime.connections import HEAD_BYTES_MAX, HELD_BYTES_MAX, Corked, HttpConnection, hang_up_on_crawlers
+from libs.common.runtime.connections import (
+    HEAD_BYTES_MAX,
+    HELD_BYTES_MAX,
+    PIPELINED_MAX,
+    Corked,
+    HttpConnection,
+    hang_up_on_crawlers,
+)
 
 
 class Wire:
@@ -69,7 +76,22 @@ async def test_a_long_answer_is_not_gathered() -> None:
     assert sum(map(len, wire.calls)) == 5 * (HELD_BYTES_MAX // 2)
 
 
+async def test_what_is_written_to_a_connection_that_broke_is_dropped() -> None:
+    transport, wire = corked()
+    transport.write(b"to nobody")
+    wire.closed = True
+    await asyncio.sleep(0)
+    assert wire.calls == []
+
+
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/echo":
+        while (await receive()).get("more_body"):
+            pass
+        names = b",".join(name for name, _ in scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-seen", names)]})
+        await send({"type": "http.response.body", "body": b"hello"})
+        return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
     await send({"type": "http.response.body", "body": b"hello"})
 
@@ -118,4 +140,51 @@ async def test_who_asks_again_in_time_is_served_for_longer_than_a_head_may_take(
         answer = await asyncio.wait_for(reader.readuntil(b"hello"), 5)
         assert answer.startswith(b"HTTP/1.1 200")
         await asyncio.sleep(0.3)
+    writer.close()
+
+
+@pytest.mark.parametrize("more", [b"y", b"\r\n"], ids=["of a body", "of nothing"])
+async def test_who_trickles_after_the_answer_is_given_up(port: int, more: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx" if more == b"y" else GOOD)
+    await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+    writer.write(more)
+    assert await ended(reader) == b""
+    writer.close()
+
+
+async def test_trailers_are_neither_kept_nor_taken_without_bound(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    chunked = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+    writer.write(chunked)
+    await asyncio.sleep(0.05)
+    writer.write(b"X-Late: 1\r\n\r\n")
+    answer = await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+    assert b"x-seen: host,transfer-encoding\r\n" in answer
+    writer.write(chunked)
+    await asyncio.sleep(0.05)
+    with contextlib.suppress(ConnectionError):
+        for _ in range(20):
+            writer.write(b"X-Late: 1\r\n" * 2_000)
+            await writer.drain()
+    async with asyncio.timeout(0.4):
+        assert b"hello" not in await ended(reader)
+    writer.close()
+
+
+async def test_a_body_in_chunks_of_one_byte_is_taken_whole(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    writer.write(b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n")
+    assert b"hello" in await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+    writer.close()
+
+
+async def test_requests_in_a_row_without_bound_are_given_up(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(GOOD * PIPELINED_MAX)
+    for _ in range(PIPELINED_MAX):
+        await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+    writer.write(GOOD * 5_000)
+    assert (await ended(reader)).count(b"hello") < 5_000
     writer.close()

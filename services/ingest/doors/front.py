@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -13,33 +14,46 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from libs.common import logs, web
 from libs.common.errors import BrokerAway, Refused, StoreAway
 from services.ingest.doors.visit import Reply, Visit, head_of
-from services.ingest.reading import Disconnected
+from services.ingest.reading import BODY_BYTES_MAX, Disconnected
 from services.ingest.reception import Reception
-from services.ingest.refusals import TooManyHeaders
+from services.ingest.refusals import TooFast, TooManyHeaders
 
 RETRY_AFTER_SECONDS: Final = 1
 HEADERS_MAX: Final = 100
 
 
 class Door(Protocol):
-    """One way of speaking: from a request to an answer, by the reception that all doors share."""
+    """One way of speaking: from a request to an answer, by the reception that all doors share.
 
-    async def answer(self, visit: Visit) -> Reply: ...
+    None leaves the request, whose body must not have been touched, to the application behind the door.
+    """
+
+    async def answer(self, visit: Visit) -> Reply | None: ...
 
 
 class Front:
-    """An ASGI application. `exact` are doors by path, `below` by the beginning of the path."""
+    """An ASGI application. `exact` are doors by path, `below` and `wide` by the beginning of the path.
+
+    The bodies of `wide` doors may announce any length: they stream, and each bounds them by itself.
+    """
 
     def __init__(
-        self, app: ASGIApp, reception: Reception, exact: Mapping[str, Door], below: Mapping[str, Door] | None = None
+        self,
+        app: ASGIApp,
+        reception: Reception,
+        exact: Mapping[str, Door],
+        below: Mapping[str, Door] | None = None,
+        wide: Mapping[str, Door] | None = None,
     ) -> None:
         self._app = app
         self._reception = reception
         self._exact = dict(exact)
-        self._below = tuple((below or {}).items())
+        limited = ((beginning, door, BODY_BYTES_MAX) for beginning, door in (below or {}).items())
+        unlimited = ((beginning, door, sys.maxsize) for beginning, door in (wide or {}).items())
+        self._below = (*limited, *unlimited)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        door = self._door_of(scope)
+        door, body_bytes_max = self._door_of(scope)
         if door is None:
             await self._app(scope, receive, send)
             return
@@ -48,7 +62,7 @@ class Front:
         try:
             if len(visit.headers) > HEADERS_MAX:
                 raise TooManyHeaders(f"More than {HEADERS_MAX} headers.")
-            visit.head = head_of(visit.headers)
+            visit.head = head_of(visit.headers, body_bytes_max)
             reply = await door.answer(visit)
         except Disconnected:
             return
@@ -57,25 +71,34 @@ class Front:
         except (BrokerAway, StoreAway, TimeoutError):
             await self._send_away(visit, send)
         else:
-            await _send(send, reply)
-        self._reception.meters.seconds.observe(time.perf_counter() - began)
+            if reply is None:
+                await self._app(scope, receive, send)
+                return
+            await _send(send, reply, visit)
+        if body_bytes_max == BODY_BYTES_MAX:
+            # An upload takes as long as its line is slow, which says nothing of us.
+            self._reception.meters.seconds.observe(time.perf_counter() - began)
 
-    def _door_of(self, scope: Scope) -> Door | None:
+    def _door_of(self, scope: Scope) -> tuple[Door | None, int]:
+        """The door, and how large a body may be that is announced to it."""
         if scope["type"] != "http":
-            return None
+            return None, 0
         path: str = scope["path"]
         door = self._exact.get(path)
         if door is None:
-            for beginning, each in self._below:
+            for beginning, each, body_bytes_max in self._below:
                 if path.startswith(beginning):
-                    return each
-        return door
+                    return each, body_bytes_max
+        return door, BODY_BYTES_MAX
 
     async def _refuse(self, error: Refused, visit: Visit, send: Send) -> None:
         self._reception.meters.refused(error.status)
         token = logs.bind_correlation(visit.trace_id)
         response = web.answer_to(error)
         logs.unbind_correlation(token)
+        if isinstance(error, TooFast):
+            response.headers["Retry-After"] = str(error.retry_after_seconds)
+        _add_headers(response, visit)
         if visit.read:
             await response(visit.scope, visit.receive, send)
             return
@@ -95,7 +118,13 @@ class Front:
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
         logs.unbind_correlation(token)
+        _add_headers(response, visit)
         await response(visit.scope, visit.receive, send)
+
+
+def _add_headers(response: Response, visit: Visit) -> None:
+    for name, value in visit.answer_headers:
+        response.headers.append(name.decode("latin-1"), value.decode("latin-1"))
 
 
 async def _send_head(send: Send, response: Response) -> None:
@@ -105,7 +134,9 @@ async def _send_head(send: Send, response: Response) -> None:
     await send({"type": "http.response.body", "body": response.body, "more_body": True})
 
 
-async def _send(send: Send, reply: Reply) -> None:
-    headers = [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
+async def _send(send: Send, reply: Reply, visit: Visit) -> None:
+    headers = [*reply.headers, *visit.answer_headers]
+    if reply.status != 204:
+        headers += [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body))]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
