@@ -22,6 +22,8 @@ BRANCHES_MAX: Final = 64
 QUESTIONS_MAX: Final = 300
 STEPS_MAX: Final = 100_000
 NARROWINGS_MAX: Final = 50
+# The library compares each value of one list with each of the other.
+ENUM_PAIRS_MAX: Final = 250_000
 
 # Keywords that only mean something together.
 _GROUPS: Final = {
@@ -200,6 +202,8 @@ class _Comparison:
     def _weighed(self, place: str, keyword: str, olds: Sequence[Part]) -> Iterator[Narrowing]:
         """Asks the library whether one keyword (with its group) follows from what held."""
         node = self._nodes[0][place]
+        if keyword == "enum" and any(_among(self._node(part).get("enum"), node["enum"]) for part in olds):
+            return
         names = tuple(node) if keyword in _WHOLE else _GROUPS.get(keyword, (keyword,))
         answer = self._ask(_outside({name: node[name] for name in names if name in node}, 0), olds)
         if answer == "yes":
@@ -221,6 +225,8 @@ class _Comparison:
     def _answer(self, piece: Any, olds: Sequence[Any]) -> str:
         self._questions += 1
         if self._questions > QUESTIONS_MAX or self._branches(piece) * self._branches({"allOf": olds}) > BRANCHES_MAX:
+            return "unknown"
+        if self._enumerated(piece) * self._enumerated({"allOf": olds}) > ENUM_PAIRS_MAX:
             return "unknown"
         try:
             wide, narrow = self._canonical(piece), self._canonical({"allOf": [*olds, True]})
@@ -244,14 +250,29 @@ class _Comparison:
                 total *= max(1, len(value))
             elif keyword in ("if", "not", "contains", "dependentSchemas", "patternProperties"):
                 total *= 2
+            elif keyword == "dependentRequired":
+                total *= 2 ** min(len(value), 10)
             elif keyword == "$ref":
-                number, _, place = value.removeprefix("urn:").partition("#")
-                total *= self._branches(_outside(self._nodes[int(number)][target_of("#" + place) or ""], int(number)))
+                total *= self._branches(self._referred(value))
             for inner in _schemas_in(keyword, value):
                 total *= self._branches(inner)
             if total > BRANCHES_MAX:
                 return total
         return total
+
+    def _enumerated(self, schema: Any) -> int:
+        """How many values are listed in a schema, references followed; of one with few branches."""
+        if not isinstance(schema, dict):
+            return 0
+        total = len(schema.get("enum", ()))
+        for keyword, value in schema.items():
+            inner = [self._referred(value)] if keyword == "$ref" else _schemas_in(keyword, value)
+            total += sum(self._enumerated(each) for each in inner)
+        return total
+
+    def _referred(self, reference: str) -> Any:
+        number, _, place = reference.removeprefix("urn:").partition("#")
+        return _outside(self._nodes[int(number)][target_of("#" + place) or ""], int(number))
 
     def _same(self, one: Part, other: Part) -> bool:
         """Whether two schemas demand the same in the same words, wherever their definitions stand."""
@@ -290,6 +311,14 @@ class _Comparison:
         "patternProperties": _of_patterns,
         "items": _of_items,
     }
+
+
+def _among(few: Sequence[Any] | None, many: Sequence[Any]) -> bool:
+    """As text: to Python 1 and true are the same."""
+    if few is None:
+        return False
+    first, second = ({msgspec.json.encode(each, order="sorted") for each in values} for values in (few, many))
+    return first <= second
 
 
 def _without_id(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -241,6 +241,23 @@ async def test_each_line_has_its_verdict_and_the_refused_come_back_to_be_mended(
     assert view["lines"]["accepted"] == 3, view
 
 
+async def test_a_refused_line_comes_in_by_a_replay_once_its_type_is_known(door: Door) -> None:
+    body = sheet([["again-1", "own.again", *rows(1)[0][2:4], "강남", *rows(1)[0][5:]]]).decode().encode("cp949")
+    view = await brought(door, body, kind="text/csv; charset=cp949")
+    assert view["lines"]["refused"] == 1
+    which = {"door": f"imports/{view['id']}"}
+    async with asyncio.timeout(15):
+        while not (await door.call("GET", f"/v1/rejects?door={which['door']}"))[1]["items"]:
+            await asyncio.sleep(0.1)
+    assert (await door.call("POST", "/v1/schemas", {"type": "own.again"}))[0] == 201
+    status, answer = await door.call("POST", "/v1/rejects/replay", {"filter": which})
+    assert (status, answer["accepted"]) == (200, 1), answer
+    ((raw, times),) = (await sent(door))["store-031/pos-2", "again-1"].items()
+    # The very bytes that the file would make of it today.
+    assert (await brought(door, body, kind="text/csv; charset=cp949"))["lines"]["accepted"] == 1
+    assert times == 1 and (await sent(door))["store-031/pos-2", "again-1"] == {raw: 2}
+
+
 async def test_the_same_file_twice_is_the_same_bytes(door: Door) -> None:
     moment = now()
     events = [fresh(id=f"twice-{index}", source=..., time=moment) for index in range(20)]

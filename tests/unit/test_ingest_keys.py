@@ -12,7 +12,8 @@ import pytest
 import time_machine
 
 from libs.common import clock
-from libs.common.errors import Forbidden, Misconfigured, Unauthenticated
+from libs.common.errors import BrokerAway, Forbidden, Misconfigured, Unauthenticated
+from libs.common.kafka import Publisher
 from services.ingest.intake import Rejected
 from services.ingest.keys import KeyBook, Scope, StoredKey, StoredSecret, WriteKey, hash_of
 from services.ingest.pace import Pace
@@ -89,6 +90,13 @@ def test_a_pattern_means_nothing_but_its_stars() -> None:
     assert not key.may_claim("abc")
     assert not key.may_claim("x")
     assert key.may_claim("x|y")
+
+
+def test_a_pattern_of_many_stars_costs_no_more_than_a_search() -> None:
+    key = WriteKey("1", "pos", ["*-*-*-*x"] * 50, [])
+    began = time.thread_time()
+    assert not key.may_claim("-" * 200) and key.may_claim("a-b-c-dx") and not key.may_claim("a-b-x")
+    assert time.thread_time() - began < 0.1
 
 
 def test_a_key_without_patterns_may_claim_every_source() -> None:
@@ -239,6 +247,16 @@ def test_a_key_that_has_used_up_its_share_is_told_when_to_come_again_and_counted
         desk.key_of(SECRET)
     assert (caught.value.status, caught.value.retry_after_seconds) == (429, 6)
     assert desk.key_of(b"dk_pos_another-one").key_id == "2"
+
+
+async def test_what_the_broker_did_not_take_is_not_paid_for() -> None:
+    desk = desk_of(stored(events_per_second=10.0), publisher=Publisher("127.0.0.1:1", queue_bytes_max=0))
+    key = desk.key_of(SECRET)
+    assert key.pace is not None
+    for _ in range(3):
+        with pytest.raises(BrokerAway):
+            await desk.take(judged([event(id=str(n)) for n in range(90)], key=key), desk.terms(key))
+    assert key.pace.wait_seconds(time.monotonic()) == 0
 
 
 def test_a_new_rate_forgives_no_debt() -> None:

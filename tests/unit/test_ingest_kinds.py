@@ -360,6 +360,29 @@ def test_a_big_event_with_thousands_of_mistakes_is_refused_at_its_first() -> Non
     assert time.thread_time() - began < 0.2
 
 
+def test_a_small_event_with_thousands_of_mistakes_costs_little_at_an_observed_source() -> None:
+    strict = compiled({"properties": {"a": {"items": {"allOf": [{"type": "string"}] * 500}}}})
+    bad = received("own", {"a": [1] * 1_000})
+    began = time.thread_time()
+    assert len(observing({"own": strict}).check(bad)) == 1
+    assert time.thread_time() - began < 0.2
+
+
+def test_a_misspelt_name_in_an_event_costs_little_where_many_are_known() -> None:
+    known = {f"property_of_the_thing_{n}": {} for n in range(1_000)}
+    kinds = Kinds({"own": compiled({"properties": known, "additionalProperties": False})})
+    began = time.thread_time()
+    for n in range(50):
+        assert "did you mean property_of_the_thing_77" in refused(kinds, received("own", {"propertyof_the_thing_77": n}))[2]
+    assert time.thread_time() - began < 0.5
+
+
+def test_a_schema_full_of_words_that_do_not_exist_is_refused_at_the_first_of_them() -> None:
+    began = time.thread_time()
+    assert len(faults({f"propertis{n}": 1 for n in range(3_000)})) == 20
+    assert time.thread_time() - began < 0.3
+
+
 def test_a_misspelt_type_is_met_with_its_nearest_among_thousands() -> None:
     kinds = Kinds({f"own_type_{n}": None for n in range(3_000)} | {"warranty_registered": None})
     assert "Nearest: warranty_registered" in refused(kinds, received("waranty_registred"))[2]

@@ -203,6 +203,12 @@ def test_traits_that_would_become_a_contact_or_an_identity_are_left_out(wrap: An
     assert accepted(sent, {"email": "v@e.kr"})[0]["data"] == wrap({"email": "v@e.kr", "city": "Seoul"})
 
 
+def test_no_trait_of_a_browser_stands_where_its_consent_would() -> None:
+    sent = visit(type="identify", identifiers={"cookie": "c"}, data={"traits": {"consent_email": True, "tier": "gold"}})
+    kept, left_out = accepted(sent, {"consent_email": "true"})
+    assert (kept["data"], left_out) == ({"traits": {"tier": "gold"}}, ["/data/traits/consent_email"])
+
+
 def test_a_trait_is_found_however_its_name_is_written() -> None:
     raw = json.dumps(visit(type="identify", identifiers={"cookie": "c"}, data={"traits": {"email": "victim@x.kr"}}))
     held = terms(browser())

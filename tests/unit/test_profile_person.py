@@ -95,6 +95,14 @@ def test_a_word_that_is_no_channel_is_never_read_in_favour_of_contact(named: obj
     assert {channel for channel, permission in fresh.consents.items() if permission.granted} <= {"email"}
 
 
+@pytest.mark.parametrize("named", [{"channels": []}, {"channels": [], "channel": "email"}])
+def test_a_withdrawal_with_an_empty_list_withdraws_everything_and_a_consent_gives_nothing(named: dict[str, Any]) -> None:
+    seen = customer(happened("consent_given", 1, channels=["email", "sms"]))
+    apply(seen, happened("consent_withdrawn", 2, **named))
+    assert not any(permission.granted for permission in seen.consents.values())
+    assert not customer(happened("consent_given", 1, **named)).consents
+
+
 def test_a_consent_that_names_no_channel_speaks_of_all_of_them() -> None:
     seen = customer(happened("consent_given", 1, channel=None, channels=None))
     assert set(seen.consents) == set(CHANNELS_OF_CONTACT)

@@ -20,6 +20,7 @@ from services.ingest.imports.order import CSV, Order
 from services.ingest.imports.table import Sheet, Table, cells_of, decoded, names_in
 from services.ingest.imports.totals import Money, money_in, money_of
 from services.ingest.intake import Accepted, Form, Outcome, Rejected, Terms, judge_one
+from services.ingest.reexamination import RECEIVED_AT
 from services.ingest.refusals import INVALID_DATA, MALFORMED, Reject
 from services.ingest.splitting import UNREADABLE
 
@@ -138,7 +139,11 @@ class Translator:
 
     def context(self, line: Line) -> dict[str, str]:
         """What must be known beside the line itself to read it again: see `again`."""
-        context = {"line": str(line.number), "order": _ENCODER.encode(self._order).decode()}
+        context = {
+            "line": str(line.number),
+            "order": _ENCODER.encode(self._order).decode(),
+            RECEIVED_AT: self._given["received_at"],
+        }
         if self._layout.names:
             context["columns"] = _ENCODER.encode(self._layout.names).decode()
             context["delimiter"] = self._layout.delimiter
@@ -219,7 +224,8 @@ def again(body: bytes, context: Mapping[str, str], terms: Terms, mappings: Mappi
         detail = f"There is no mapping named {order.mapping!r} any more."
         return Outcome([Rejected(0, MALFORMED, detail, "", body)], single=True)
     number = int(context["line"])
-    judged = judge(Line(number, number + 1, 0, body), Translator(order, layout, mapping, terms.now), terms)
+    received_at = datetime.fromisoformat(context[RECEIVED_AT]) if RECEIVED_AT in context else terms.now
+    judged = judge(Line(number, number + 1, 0, body), Translator(order, layout, mapping, received_at), terms)
     verdicts: Sequence[Accepted | Rejected] = [*judged.accepted, *judged.rejected]
     return Outcome(list(verdicts), single=len(verdicts) == 1)
 

@@ -89,11 +89,13 @@ def _is_letter(raw: bytes, at: int, end: int) -> bool:
 
 def _character_at(raw: bytes, begin: int, end: int) -> int:
     """The first place from `begin` on where a cut leaves whole characters and whole escapes on its left."""
-    for at in range(max(0, begin - 5), begin):
-        if raw[at] == _BACKSLASH and _escapes(raw, at):
-            length = 6 if raw[at + 1 : at + 2] == b"u" else 2
-            begin = max(begin, at + length)
+    nearby = max(0, begin - 5)
+    if raw.find(b"\\", nearby, begin) >= 0:
+        for at in range(nearby, begin):
+            if raw[at] == _BACKSLASH and _escapes(raw, at):
+                length = 6 if raw[at + 1 : at + 2] == b"u" else 2
+                begin = max(begin, at + length)
     while begin < end and raw[begin] & 0xC0 == 0x80:
         begin += 1
     # The second half of a surrogate pair belongs to what stays.
-    return begin + 6 if _LOW_SURROGATE.match(raw, begin) else begin
+    return begin + 6 if raw[begin] == _BACKSLASH and _LOW_SURROGATE.match(raw, begin) else begin
