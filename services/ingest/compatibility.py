@@ -26,10 +26,7 @@ NARROWINGS_MAX: Final = 50
 ENUM_PAIRS_MAX: Final = 250_000
 
 # Keywords that only mean something together.
-_GROUPS: Final = {
-    "if": ("if", "then", "else"),
-    "contains": ("contains", "minContains", "maxContains"),
-}
+_GROUPS: Final = {"if": ("if", "then", "else"), "contains": ("contains", "minContains", "maxContains")}
 _GROUPED: Final = frozenset(("then", "else", "minContains", "maxContains"))
 _COMBINING: Final = frozenset(
     "anyOf oneOf allOf not if then else contains minContains maxContains properties patternProperties"

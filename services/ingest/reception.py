@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final, NamedTuple, ParamSpec
@@ -66,6 +67,8 @@ class Reception:
         self._publisher = publisher
         self._deadlines = deadlines
         self._limits = limits
+        # One at a time: a second thread would make nothing faster, and each of these bodies becomes many objects.
+        self._aside = ThreadPoolExecutor(1, "examination")
         # Whether Kafka took what it was last given.
         self.acknowledged = True
 
@@ -130,7 +133,7 @@ class Reception:
         """`work` on a body of `size` bytes: small ones at once, large ones where they hold up nobody."""
         if size <= BODY_BYTES_AT_ONCE:
             return work(*arguments, **named)
-        return await asyncio.to_thread(work, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._aside, lambda: work(*arguments, **named))
 
     async def take(self, outcome: Outcome, terms: Terms, *, live: bool = True) -> None:
         """Returns when Kafka has everything. What is refused is kept as far as that is possible now.

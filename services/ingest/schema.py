@@ -25,8 +25,8 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 PATTERN_BYTES_MAX: Final = 200_000
 FAULTS_MAX: Final = 20
 VIOLATIONS_MAX: Final = 20
-# Beyond these only the first violation is looked for: to find them all copies every bad member, and the library finds
-# all before it says the first, which can be as many as there are values in the data, each times the parts of the schema.
+# Beyond these only the first violation is looked for: to find them all copies every bad member, and the library has
+# found all before it says the first, which can be as many as the values in the data times the parts of the schema.
 SEARCHED_BYTES_MAX: Final = 4 * 1024
 SEARCHED_CHECKS_MAX: Final = 4_000
 

@@ -58,6 +58,10 @@ class Identify:
         fresh: list[Message[EventReceived]] = []
         for history, found in first.items():
             known = await store.remember(tx, [sighting for sighting, _ in found.values()], history=history)
+            if history:
+                # What may still come live, or came so, counts as the same: a day's sheet repeats its receipts.
+                young = [each for key, (each, old) in found.items() if key not in known and old.event.time >= oldest]
+                known |= await store.remember(tx, young, history=False)
             again += [(*found[key], body) for key, body in known.items()]
             fresh += [each for key, (_, each) in found.items() if key not in known]
         await self._refuse(again, tx)

@@ -7,6 +7,7 @@ the time of its event; of two consents given at the same instant the withdrawal 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -245,11 +246,23 @@ EFFECTS = {
 }
 
 
+COMPUTED = frozenset(
+    "version has_email has_phone has_device open_complaint purchase_count first_seen_at last_purchase_at".split()
+)
+
+_SPENT = re.compile(r"spent_[a-z]{3}")
+
+
+def computed(name: str) -> bool:
+    """Whether a name of the view is kept for what follows from events: nobody sets it by calling a trait so."""
+    return name in COMPUTED or name.startswith("consent_") or _SPENT.fullmatch(name) is not None
+
+
 def view(records: Sequence[Customer]) -> dict[str, Any]:
     """The person at this moment, as rules and the history see them: flat, and nothing to reach or name them by."""
     first = records[0]
     seen: dict[str, Any] = {name: trait.value for name, trait in _newest(r.traits for r in records).items()}
-    seen = {name: value for name, value in seen.items() if name not in PRIVATE}
+    seen = {name: value for name, value in seen.items() if name not in PRIVATE and not computed(name)}
     permissions = consents(records)
     seen |= {f"consent_{channel}": permission.granted for channel, permission in permissions.items()}
     contacts = _newest(record.contacts for record in records)

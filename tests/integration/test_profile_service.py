@@ -204,6 +204,15 @@ async def test_old_data_is_counted_once_and_marked_as_history(profile: Profile) 
     assert sorted(marks) == [False, True]
 
 
+async def test_what_came_live_and_comes_again_as_history_counts_once_and_the_other_way_round(profile: Profile) -> None:
+    live, listed = purchase("1", loyalty_card="c", minutes_ago=60), purchase("2", loyalty_card="c", minutes_ago=90)
+    await profile.send(live, msgspec.structs.replace(listed, history=True))
+    await profile.until("loyalty_card:c", lambda c: c["profile"]["purchase_count"] == 2)
+    await profile.send(msgspec.structs.replace(live, history=True), listed, purchase("3", loyalty_card="c"))
+    found = await profile.until("loyalty_card:c", lambda c: c["profile"]["purchase_count"] >= 3)
+    assert found["profile"]["purchase_count"] == 3
+
+
 async def test_what_is_flagged_as_a_bots_or_a_test_stays_flagged(profile: Profile) -> None:
     await profile.send(purchase("1", cookie="c"), headers=[("channel", b"web"), ("traffic", b"bot")])
     await profile.send(purchase("2", cookie="c"), headers=[("channel", b"web")])

@@ -86,10 +86,13 @@ async def test_what_is_written_to_a_connection_that_broke_is_dropped() -> None:
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"] == "/echo":
-        while (await receive()).get("more_body"):
-            pass
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size, more = size + len(message.get("body", b"")), message.get("more_body", False)
         names = b",".join(name for name, _ in scope["headers"])
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-seen", names)]})
+        headers = [(b"x-seen", names), (b"x-body-bytes", b"%d" % size)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"hello"})
         return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
@@ -187,4 +190,14 @@ async def test_requests_in_a_row_without_bound_are_given_up(port: int) -> None:
         await asyncio.wait_for(reader.readuntil(b"hello"), 5)
     writer.write(GOOD * 5_000)
     assert (await ended(reader)).count(b"hello") < 5_000
+    writer.close()
+
+
+async def test_a_body_behind_an_offer_of_http_2_is_not_lost(port: int) -> None:
+    """Java's client makes the offer with each first request on a plain connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+    writer.write(b"POST /echo HTTP/1.1\r\n" + offer + b"Host: x\r\nContent-Length: 6\r\n\r\nUp:h2c")
+    answer = await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+    assert b"x-body-bytes: 6\r\n" in answer
     writer.close()

@@ -608,7 +608,13 @@ def test_no_bytes_break_the_door(body: bytes) -> None:
 @pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "as UTF-8"])
 @pytest.mark.parametrize(
     "said",
-    ["Hello\nada@example.com", "?e=café@example.com", "가" * 30 + "@example.com", "😀" * 20 + "@ex.com", "a\\ada@ex.com"],
+    [
+        "Hello\nada@example.com",
+        "?e=café@example.com",
+        "가" * 30 + "@example.com",
+        "😀" * 20 + "@ex.com",
+        "a\\ada@ex.com",
+    ],
 )
 def test_an_address_leaves_the_text_around_it_whole(said: str, ascii_only: bool) -> None:
     item = call(context={"page": {"title": said}})
@@ -621,7 +627,9 @@ def test_an_address_leaves_the_text_around_it_whole(said: str, ascii_only: bool)
     assert "ada" not in title and "caf" not in title
 
 
-@given(st.lists(st.sampled_from(["a", "\\", "\n", '"', "é", "가" * 12, "😀", "@", "@ex.com", "%40ex.com", "u00e9", "."])))
+@given(
+    st.lists(st.sampled_from(["a", "\\", "\n", '"', "é", "가" * 12, "😀", "@", "@ex.com", "%40ex.com", "u00e9", "."]))
+)
 def test_json_without_its_addresses_is_json(parts: list[str]) -> None:
     for ascii_only in (True, False):
         made = json.loads(without_addresses(json.dumps("".join(parts), ensure_ascii=ascii_only).encode()))

@@ -96,7 +96,9 @@ def test_a_word_that_is_no_channel_is_never_read_in_favour_of_contact(named: obj
 
 
 @pytest.mark.parametrize("named", [{"channels": []}, {"channels": [], "channel": "email"}])
-def test_a_withdrawal_with_an_empty_list_withdraws_everything_and_a_consent_gives_nothing(named: dict[str, Any]) -> None:
+def test_a_withdrawal_with_an_empty_list_withdraws_everything_and_a_consent_gives_nothing(
+    named: dict[str, Any],
+) -> None:
     seen = customer(happened("consent_given", 1, channels=["email", "sms"]))
     apply(seen, happened("consent_withdrawn", 2, **named))
     assert not any(permission.granted for permission in seen.consents.values())

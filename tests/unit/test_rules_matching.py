@@ -89,9 +89,9 @@ def test_a_rule_that_sets_a_field_adds_a_hop_and_stops_setting_after_the_last() 
 def test_traffic_behind_which_is_no_customer_means_nothing_to_any_rule(flag: str) -> None:
     change = {"type": "change", "field": "profile.tier", "to": ["gold"]}
     snapshot = snapshot_of(rule(BIG), rule(change, id="another-rule"))
-    moved = {"changed": {"tier": Change(None, "gold")}}
-    assert len(play(snapshot, State("c"), event(**moved))) == 2
-    assert play(snapshot, State("c"), event(**moved, traffic=flag)) == []
+    moved = {"tier": Change(None, "gold")}
+    assert len(play(snapshot, State("c"), event(changed=moved))) == 2
+    assert play(snapshot, State("c"), event(changed=moved, traffic=flag)) == []
 
 
 @pytest.mark.parametrize("amount", [10, "10.00", 9.5])

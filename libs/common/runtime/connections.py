@@ -9,11 +9,12 @@ that was answered before it had come; and it makes a place for every request tha
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Collection
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HELD_BYTES_MAX = 64 * 1024
 HEAD_BYTES_MAX = 64 * 1024
@@ -22,6 +23,8 @@ PIPELINED_MAX = 16
 # A body in chunks of one byte has five bytes around each.
 _BYTES_AROUND_EACH = 8
 _SWEEP_SECONDS = 1.0
+
+_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*\r\n", re.IGNORECASE)
 
 
 class Corked:
@@ -76,6 +79,8 @@ class HttpConnection(HttpToolsProtocol):
         self.waiting_since = time.monotonic()
 
     def data_received(self, data: bytes) -> None:
+        if b"h2c" in data and (self._between or self._in_head):
+            data = _without_upgrade(data)
         own = 1 if self._between else 0
         self._begun = self._piece_body_bytes = 0
         super().data_received(data)
@@ -89,7 +94,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def _is_left_over(self) -> bool:
         """Whether this was the rest of a request that was answered: it stopped the clock of idle connections."""
-        return self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and cycle.response_complete and self.timeout_keep_alive_task is None
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= PIPELINED_MAX:
@@ -117,6 +123,15 @@ class HttpConnection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._between = True
         super().on_message_complete()
+
+
+def _without_upgrade(piece: bytes) -> bytes:
+    """What came, without an offer to go on in HTTP/2, as Java's client makes one with each first request.
+
+    The parser would take everything after the head for the other protocol, and the request would have no body.
+    """
+    head, end, rest = piece.partition(b"\r\n\r\n")
+    return _H2C.sub(b"\r\n", head + b"\r\n").removesuffix(b"\r\n") + end + rest
 
 
 async def hang_up_on_crawlers(connections: Collection[Any], seconds_max: float = HEAD_SECONDS_MAX) -> None:

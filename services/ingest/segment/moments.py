@@ -9,7 +9,7 @@ from services.ingest.refusals import WRONG_TIME, Reject
 from services.ingest.segment.items import Item
 
 SKEW_STEP: Final = timedelta(minutes=10)
-"""A clock that is wrong by more than this is set right, by whole steps of it."""
+"""A clock that is ahead by more than this is set right, by whole steps of it."""
 
 _NONE = timedelta(0)
 
@@ -22,18 +22,18 @@ class Moment(NamedTuple):
 
 
 def skew_of(sent_at: str, received: datetime) -> timedelta:
-    """How much to add to the times of a request that says it was sent at `sent_at`.
+    """How much to add to the times of a request that says it was sent at `sent_at`; never more than nothing.
 
-    A client that sends an item again states a new `sentAt`, and the way takes another while each time. Adding the
-    exact difference would make another event of it, and whoever knows the first one would call the second a conflict.
-    So clocks that are roughly right are believed, and others are set right by whole steps, which are the same for
-    both attempts unless the error lies within seconds of the border between two steps.
+    A clock that is ahead is seen at once: nothing is sent before it is sent. One that seems to be behind is believed,
+    for some clients write `sentAt` when they lay a batch down and send it hours later, and again after that: what was
+    added would grow with each attempt, and move an event into another day, where its repeat is not looked for. For the
+    same reason clocks are set right by whole steps: a client that states a new `sentAt` each time says the same event.
     """
     sent = instant_of(sent_at)
     if sent is None:
         return _NONE
     skew = received - (sent if sent.tzinfo is not None else sent.replace(tzinfo=UTC))
-    return round(skew / SKEW_STEP) * SKEW_STEP if abs(skew) > SKEW_STEP else _NONE
+    return round(skew / SKEW_STEP) * SKEW_STEP if skew < -SKEW_STEP else _NONE
 
 
 def instant_of(text: str) -> datetime | None:
