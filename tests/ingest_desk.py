@@ -8,7 +8,7 @@ from typing import Any
 from libs.common.db import Database
 from libs.common.kafka import Publisher
 from libs.common.metrics import Metrics
-from services.ingest.keys import KeyBook, StoredKey
+from services.ingest.keys.book import KeyBook, StoredKey
 from services.ingest.meters import Meters
 from services.ingest.reception import Reception, ReceptionLimits
 from services.ingest.registry import Registry

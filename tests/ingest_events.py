@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from services.ingest.intake import Form, Outcome, Rejected, Terms, decode_batch
-from services.ingest.keys import WriteKey
-from services.ingest.kinds import Kinds
+from services.ingest.keys.book import WriteKey
+from services.ingest.schemas.kinds import Kinds
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TILL = WriteKey("key-1", "pos", ["store-*/pos-*"], [])

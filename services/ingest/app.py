@@ -28,19 +28,19 @@ from services.ingest.hooks import joining as hooks
 from services.ingest.hooks.endpoints import PATH as HOOKS
 from services.ingest.imports import joining
 from services.ingest.meters import Meters
-from services.ingest.open_rejects import OpenRejects
-from services.ingest.openapi import describe_door
-from services.ingest.openapi_hooks import describe_hooks
-from services.ingest.openapi_imports import describe_imports
-from services.ingest.openapi_segment import describe_segment
+from services.ingest.openapi.events import describe_door
+from services.ingest.openapi.hooks import describe_hooks
+from services.ingest.openapi.imports import describe_imports
+from services.ingest.openapi.segment import describe_segment
 from services.ingest.reception import Reception, ReceptionLimits
-from services.ingest.reexamination import Reexamination, examine_event
 from services.ingest.registry import Registry
-from services.ingest.replaying import Replay
+from services.ingest.rejects.gauge import OpenRejects
+from services.ingest.rejects.reexamination import Reexamination, examine_event
+from services.ingest.rejects.replaying import Replay
+from services.ingest.schemas.violations import Recorder
 from services.ingest.sealing import Sealer
 from services.ingest.settings import IngestSettings
 from services.ingest.traffic import Traffic
-from services.ingest.violations import Recorder
 
 REJECTS = "ingest.rejects"
 _REJECTS_AT_ONCE_MAX = 100

@@ -12,7 +12,6 @@ import msgspec
 from msgspec import Meta
 
 from libs.common.events import IDENTIFIER_TYPES, EventReceived
-from services.ingest.hints import nearest
 from services.ingest.refusals import (
     MALFORMED,
     UNKNOWN_ATTRIBUTE,
@@ -20,6 +19,7 @@ from services.ingest.refusals import (
     WRONG_TIME,
     Reject,
 )
+from services.ingest.schemas.hints import nearest
 from services.ingest.strict import pointer, printable
 
 NAME_LENGTH_MAX: Final = 200

@@ -9,8 +9,8 @@ from typing import Final
 from libs.common.events import EventRejected, Fact
 from libs.common.timers import Timer
 from libs.common.unit import Message, UnitTx
-from services.ingest import keeping
-from services.ingest.keeping import Allowance
+from services.ingest.rejects import keeping
+from services.ingest.rejects.keeping import Allowance
 from services.ingest.store import rejects as store
 
 STATEMENT_BYTES_MAX: Final = 1 << 20

@@ -18,9 +18,8 @@ from libs.common import topics
 from libs.common.errors import Refused
 from libs.common.events import EventReceived
 from services.ingest import cloudevents, envelope, strict
-from services.ingest.claims import confined
-from services.ingest.keys import WriteKey
-from services.ingest.kinds import Kinds
+from services.ingest.keys.book import WriteKey
+from services.ingest.keys.claims import confined
 from services.ingest.refusals import (
     BRANCH_NOT_ALLOWED,
     HISTORY_NOT_ALLOWED,
@@ -33,6 +32,7 @@ from services.ingest.refusals import (
     Reject,
     Violation,
 )
+from services.ingest.schemas.kinds import Kinds
 from services.ingest.splitting import UNREADABLE, split, wrapped
 
 EVENT_BYTES_MAX: Final = 256 * 1024

@@ -17,18 +17,18 @@ from starlette.types import Receive
 from libs.common import clock
 from libs.common.errors import BrokerAway, Forbidden, StoreAway, Unauthenticated
 from libs.common.kafka import Publisher
-from services.ingest import proof
 from services.ingest.deadlines import Deadlines
 from services.ingest.doors.visit import Head
 from services.ingest.intake import Outcome, Rejected, Terms
-from services.ingest.keys import Holding, WriteKey
+from services.ingest.keys import proof
+from services.ingest.keys.book import Holding, WriteKey
 from services.ingest.meters import Meters
 from services.ingest.reading import discard, read_body
 from services.ingest.records import records_of
 from services.ingest.refusals import TooFast, TooSlow
 from services.ingest.registry import Registry
+from services.ingest.schemas.violations import Recorder
 from services.ingest.traffic import TEST, Traffic
-from services.ingest.violations import Recorder
 
 # Below this a body is examined at once; above it, on another thread, so that it holds up nobody.
 BODY_BYTES_AT_ONCE: Final = 128 * 1024

@@ -18,10 +18,10 @@ from libs.common import clock, logs
 from libs.common.db import Database
 from libs.common.errors import DangolError, Misconfigured
 from libs.common.metrics import Metrics
-from services.ingest.keys import HISTORY, Holding, KeyBook, StoredKey, hash_of
-from services.ingest.kinds import Kinds
-from services.ingest.plan import Plan
+from services.ingest.keys.book import HISTORY, Holding, KeyBook, StoredKey, hash_of
 from services.ingest.refusals import Unsealable
+from services.ingest.schemas.kinds import Kinds
+from services.ingest.schemas.plan import Plan
 from services.ingest.sealing import Sealer
 from services.ingest.store import keys as stored_keys
 

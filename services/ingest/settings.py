@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 
 from libs.common.settings import TOKEN_SECRET_LENGTH_MIN, CommonSettings, Port
-from services.ingest.keeping import Allowance
+from services.ingest.rejects.keeping import Allowance
 
 
 class IngestSettings(CommonSettings):

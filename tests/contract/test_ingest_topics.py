@@ -12,9 +12,9 @@ from libs.common.events import EventReceived, EventRejected
 from libs.common.topics import EVENT_RECEIVED, EVENT_REJECTED, Topic
 from services.ingest import intake
 from services.ingest.intake import Accepted, Form, Rejected, Terms
-from services.ingest.keys import WriteKey
-from services.ingest.kinds import Kinds
+from services.ingest.keys.book import WriteKey
 from services.ingest.records import records_of
+from services.ingest.schemas.kinds import Kinds
 
 EXAMPLES = Path(__file__).parent / "examples"
 NOW = datetime.fromisoformat("2026-11-21T03:00:00+00:00")

@@ -20,7 +20,7 @@ from joserfc.jwk import OctKey
 from libs.common import clock, migrations
 from libs.common.events import EventReceived
 from libs.common.topics import EVENT_RECEIVED
-from services.ingest.keys import hash_of
+from services.ingest.keys.book import hash_of
 from tests.ingest_door import POS, WEB, Door, another, database_of, fresh, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -22,8 +22,8 @@ from libs.common.metrics import Metrics
 from libs.common.topics import EVENT_RECEIVED
 from services.ingest.intake import Form, Outcome, decode_batch
 from services.ingest.registry import Registry
+from services.ingest.schemas.violations import OTHER, PLACES_MAX, Recorder
 from services.ingest.store import schemas as store
-from services.ingest.violations import OTHER, PLACES_MAX, Recorder
 from tests.ingest_door import SECRET, WEB, Door, database_of, drop_database, fresh, running
 from tests.ingest_events import NOW, terms
 

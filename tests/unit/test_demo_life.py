@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from deploy.demo import life, past, town
 from services.ingest.intake import Accepted, Form, Outcome, Terms, decode_batch
-from services.ingest.keys import WriteKey
-from services.ingest.kinds import Kinds
+from services.ingest.keys.book import WriteKey
+from services.ingest.schemas.kinds import Kinds
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = MIDNIGHT + timedelta(hours=12)

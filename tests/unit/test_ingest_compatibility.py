@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.errors import Conflict, Invalid
-from services.ingest.compatibility import Narrowing, narrowings
-from services.ingest.registration import require_compatible, same
-from services.ingest.schema import compiled
-from services.ingest.standard import standard
+from services.ingest.schemas.compatibility import Narrowing, narrowings
+from services.ingest.schemas.registration import require_compatible, same
+from services.ingest.schemas.schema import compiled
+from services.ingest.schemas.standard import standard
 
 CLOSED = {"additionalProperties": False, "properties": {"a": {"type": "integer"}, "b": {}}}
 CHOICE = {"anyOf": [{"type": "string", "maxLength": 4}, {"type": "object", "properties": {"x": {"type": "integer"}}}]}

@@ -15,8 +15,8 @@ from libs.common import clock
 from libs.common.errors import BrokerAway, Forbidden, Misconfigured, Unauthenticated
 from libs.common.kafka import Publisher
 from services.ingest.intake import Rejected
-from services.ingest.keys import KeyBook, Scope, StoredKey, StoredSecret, WriteKey, hash_of
-from services.ingest.pace import Pace
+from services.ingest.keys.book import KeyBook, Scope, StoredKey, StoredSecret, WriteKey, hash_of
+from services.ingest.keys.pace import Pace
 from services.ingest.refusals import TooFast
 from services.ingest.registry import read_keys_file
 from tests.ingest_desk import desk_of

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from libs.common.errors import Invalid
 from libs.common.events import EventReceived
-from services.ingest.compatibility import narrowings
 from services.ingest.intake import Accepted, Form, Rejected, decode_batch
-from services.ingest.kinds import FAMILIES, Kinds
-from services.ingest.modes import Mode, SourceModes
 from services.ingest.refusals import Reject, Violation
-from services.ingest.schema import BYTES_MAX, Schema, compiled
-from services.ingest.schema_walk import KEYWORDS
-from services.ingest.standard import SUBJECT, standard
+from services.ingest.schemas.compatibility import narrowings
+from services.ingest.schemas.kinds import FAMILIES, Kinds
+from services.ingest.schemas.modes import Mode, SourceModes
+from services.ingest.schemas.schema import BYTES_MAX, Schema, compiled
+from services.ingest.schemas.standard import SUBJECT, standard
+from services.ingest.schemas.walk import KEYWORDS
 from tests.ingest_events import TILL, event, judged, terms
 
 SHIPPED = """purchase refund product_view cart_add search visit call_inbound call_outcome inquiry complaint

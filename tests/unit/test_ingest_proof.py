@@ -19,8 +19,8 @@ from joserfc.jwk import OctKey
 from libs.common import clock
 from libs.common.errors import Unauthenticated
 from services.ingest.intake import Accepted, Form, Rejected, decode_batch
-from services.ingest.keys import Scope, WriteKey
-from services.ingest.proof import proven
+from services.ingest.keys.book import Scope, WriteKey
+from services.ingest.keys.proof import proven
 from tests.ingest_events import NOW, event, terms
 
 SECRET, OLD = b"the-identity-secret-of-a-site-0123456789", b"the-secret-that-was-replaced-0123456789"

@@ -19,12 +19,12 @@ from libs.common.db import translate
 from libs.common.errors import StoreAway
 from libs.common.events import EventReceived, EventRejected
 from libs.common.unit import Floor, WorkerSpec
-from services.ingest import keeping
 from services.ingest.intake import Accepted, Form, Outcome, Rejected, Terms, decode_batch, decode_binary
-from services.ingest.keeping import COUNTED, CUT, WHOLE, Allowance, Slot, Used
-from services.ingest.open_rejects import OTHERS, REASONS_MAX, largest
 from services.ingest.records import BODY_BYTES_KEPT, records_of
-from services.ingest.reexamination import CLOUD_CONTEXT, RECEIVED_AT, Reexamination, as_then, examine_event
+from services.ingest.rejects import keeping
+from services.ingest.rejects.gauge import OTHERS, REASONS_MAX, largest
+from services.ingest.rejects.keeping import COUNTED, CUT, WHOLE, Allowance, Slot, Used
+from services.ingest.rejects.reexamination import CLOUD_CONTEXT, RECEIVED_AT, Reexamination, as_then, examine_event
 from tests.ingest_events import NOW, OFFICE, TILL, event, terms
 
 RECEIVED = "2026-11-20T08:30:00+00:00"

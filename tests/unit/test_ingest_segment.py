@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from libs.common.errors import Refused
 from services.ingest.intake import Accepted, Outcome, Rejected, Terms
-from services.ingest.keys import BROWSER, Scope, WriteKey
-from services.ingest.kinds import Kinds
+from services.ingest.keys.book import BROWSER, Scope, WriteKey
 from services.ingest.mapping import compile_mapping
 from services.ingest.mapping.shelf import shipped_documents
-from services.ingest.reexamination import RECEIVED_AT
+from services.ingest.rejects.reexamination import RECEIVED_AT
+from services.ingest.schemas.kinds import Kinds
 from services.ingest.segment.body import opened
 from services.ingest.segment.calls import slug
 from services.ingest.segment.items import CALLS
@@ -286,12 +286,15 @@ def test_an_item_without_an_id_gets_one_from_what_it_says() -> None:
     [
         (timedelta(minutes=-9), timedelta(0)),
         (timedelta(minutes=9), timedelta(0)),
-        (timedelta(minutes=14), timedelta(minutes=10)),
+        (timedelta(minutes=14), timedelta(0)),
+        (timedelta(days=20), timedelta(0)),
         (timedelta(minutes=-26), timedelta(minutes=-30)),
-        (timedelta(days=400), timedelta(days=400)),
+        (timedelta(days=-400), timedelta(days=-400)),
     ],
 )
-def test_a_wrong_clock_is_set_right_by_whole_steps(wrong_by: timedelta, corrected_by: timedelta) -> None:
+def test_a_clock_that_is_ahead_is_set_right_by_whole_steps_and_one_behind_is_believed(
+    wrong_by: timedelta, corrected_by: timedelta
+) -> None:
     clock = NOW - wrong_by
     item = call(timestamp=(clock - timedelta(seconds=5)).isoformat())
     (verdict,) = sent({"batch": [item], "sentAt": clock.isoformat()}).verdicts
@@ -300,8 +303,19 @@ def test_a_wrong_clock_is_set_right_by_whole_steps(wrong_by: timedelta, correcte
     assert told == clock - timedelta(seconds=5) + corrected_by
 
 
+def test_a_batch_that_was_laid_down_long_ago_says_the_same_however_often_it_is_sent() -> None:
+    """Some clients write `sentAt` once, when they store the batch: near midnight a shift would make another day."""
+    body = {"batch": [call(timestamp="2026-11-20T23:50:00Z")], "sentAt": "2026-11-20T23:51:00Z"}
+    values = set()
+    for hours in (0, 1, 9):
+        (verdict,) = sent(body, received=NOW + timedelta(hours=hours)).verdicts
+        assert isinstance(verdict, Accepted)
+        values.add(verdict.value)
+    assert len(values) == 1
+
+
 def test_a_wrong_clock_is_set_right_alike_when_an_item_comes_again() -> None:
-    clock = NOW - timedelta(minutes=23)
+    clock = NOW + timedelta(minutes=23)
     item = call(timestamp=clock.isoformat())
     times = set()
     for delay, way in ((0, 0.02), (41, 1.7), (185, 0.3)):

@@ -13,8 +13,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from libs.common.errors import Unauthenticated
-from services.ingest import signatures
-from services.ingest.signatures import Delivery, TooOld, key_of, verify
+from services.ingest.hooks import signatures
+from services.ingest.hooks.signatures import Delivery, TooOld, key_of, verify
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 BODY = b'{"id": 820982911946154508, "note": "\xea\xb0\x90\xec\x82\xac", "timestamp": "2026-11-21T11:59:58.120+0000"}'

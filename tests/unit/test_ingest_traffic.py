@@ -13,7 +13,7 @@ from libs.common.errors import Unauthenticated
 from libs.common.kafka import Record
 from services.ingest.doors.visit import Head, head_of
 from services.ingest.intake import Form, Terms, decode_batch
-from services.ingest.keys import Scope, WriteKey
+from services.ingest.keys.book import Scope, WriteKey
 from services.ingest.reception import Reception
 from services.ingest.records import records_of
 from services.ingest.traffic import Traffic

@@ -15,9 +15,9 @@ import pytest
 from services.ingest.hooks.endpoints import Hook, StoredHook
 from services.ingest.hooks.examination import HEADER, context_of, examine, to_keep
 from services.ingest.intake import Accepted, Outcome, Rejected, Terms
-from services.ingest.kinds import Kinds
 from services.ingest.mapping import CompiledMapping, compile_mapping
 from services.ingest.mapping.shelf import compiled_of, shipped_documents
+from services.ingest.schemas.kinds import Kinds
 from services.ingest.traffic import TEST
 from tests.ingest_webhooks import (
     SHOPIFY_ACCESS,

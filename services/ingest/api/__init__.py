@@ -21,7 +21,7 @@ from services.ingest.hooks.book import HookBook
 from services.ingest.mapping.shelf import Mappings
 from services.ingest.reception import Reception
 from services.ingest.registry import Registry
-from services.ingest.replaying import Replay
+from services.ingest.rejects.replaying import Replay
 from services.ingest.sealing import Sealer
 
 

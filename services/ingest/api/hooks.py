@@ -14,7 +14,7 @@ from libs.common import clock, web
 from libs.common.auth import Principal, requires
 from libs.common.db import Database
 from libs.common.errors import Conflict, Fault, Invalid, NotFound
-from services.ingest import signatures
+from services.ingest.hooks import signatures
 from services.ingest.hooks.book import HookBook
 from services.ingest.hooks.endpoints import (
     PATH,

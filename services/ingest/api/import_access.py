@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
 
 from libs.common.auth import BEARER, Guard, Principal
-from services.ingest.keys import WriteKey
+from services.ingest.keys.book import WriteKey
 from services.ingest.reception import Reception
 
 

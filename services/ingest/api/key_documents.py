@@ -12,7 +12,7 @@ from libs.common import web
 from libs.common.db import Row
 from libs.common.errors import Fault, Invalid
 from services.ingest.envelope import BRANCH_LENGTH_MAX
-from services.ingest.keys import BROWSER, PERMISSIONS, Scope, StoredKey
+from services.ingest.keys.book import BROWSER, PERMISSIONS, Scope, StoredKey
 
 _WILDCARDS_MAX = 4
 _LISTED_MAX = 50

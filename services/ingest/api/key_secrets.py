@@ -11,10 +11,10 @@ from libs.common import clock
 from libs.common.auth import requires
 from libs.common.db import Database
 from libs.common.errors import Conflict, Fault, Invalid, NotFound
-from services.ingest import proof
 from services.ingest.api.key_documents import MadeIdentitySecret, MadeSecret, SecretOrder
 from services.ingest.api.keys import made_secret, to_change
-from services.ingest.keys import BROWSER
+from services.ingest.keys import proof
+from services.ingest.keys.book import BROWSER
 from services.ingest.registry import Registry, identity_context, new_secret
 from services.ingest.sealing import Sealer
 from services.ingest.store import keys as store

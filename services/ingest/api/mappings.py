@@ -18,7 +18,7 @@ from libs.common.documents.routes import READERS, DocumentKind, Written
 from libs.common.documents.views import Validity
 from libs.common.errors import Fault, Invalid, NotFound
 from services.ingest.intake import Terms, admit
-from services.ingest.keys import WriteKey
+from services.ingest.keys.book import WriteKey
 from services.ingest.mapping import CompiledMapping, compile_mapping
 from services.ingest.mapping.shelf import KIND, Mappings
 from services.ingest.reception import Reception

@@ -15,7 +15,7 @@ from libs.common import logs, web
 from libs.common.auth import Principal, requires
 from libs.common.db import Database, Row
 from libs.common.errors import Conflict, NotFound, Refused
-from services.ingest.replaying import ACCEPTED, REPLAYED_AT_ONCE_MAX, Done, Order, Replay
+from services.ingest.rejects.replaying import ACCEPTED, REPLAYED_AT_ONCE_MAX, Done, Order, Replay
 from services.ingest.store import rejects as store
 
 State = Literal["open", "replayed", "dismissed"]

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common import web
-from services.ingest import kinds
-from services.ingest.registration import Compatibility
+from services.ingest.schemas import kinds
+from services.ingest.schemas.registration import Compatibility
 
 EVENTS_MAX = 100
 

@@ -13,7 +13,7 @@ from libs.common.db import Database
 from libs.common.errors import NotFound
 from services.ingest.api.schema_documents import FullVersion, Version
 from services.ingest.api.schema_views import full_type, read_schema
-from services.ingest.standard import standard
+from services.ingest.schemas.standard import standard
 from services.ingest.store import schemas as store
 
 ANYBODY = [Depends(requires())]

@@ -10,9 +10,9 @@ from fastapi import Response
 from libs.common import web
 from libs.common.db import Row
 from libs.common.errors import NotFound
-from services.ingest import kinds
 from services.ingest.api.schema_documents import EventType, FullType
-from services.ingest.standard import description_of, standard
+from services.ingest.schemas import kinds
+from services.ingest.schemas.standard import description_of, standard
 from services.ingest.store import schemas as store
 
 

@@ -11,11 +11,11 @@ from libs.common import clock, web
 from libs.common.auth import Principal, requires
 from libs.common.db import Database, Row
 from libs.common.errors import Conflict, Stale
-from services.ingest import registration
 from services.ingest.api.schema_documents import EventType, FullType, NewType
 from services.ingest.api.schema_views import full_type, marked, types_after
 from services.ingest.registry import Registry
-from services.ingest.standard import standard
+from services.ingest.schemas import registration
+from services.ingest.schemas.standard import standard
 from services.ingest.store import schemas as store
 
 ANYBODY = [Depends(requires())]

@@ -12,8 +12,8 @@ from libs.common import clock, web
 from libs.common.auth import Principal, requires
 from libs.common.db import Database
 from libs.common.errors import Conflict, NotFound
-from services.ingest.modes import Mode
 from services.ingest.registry import Registry
+from services.ingest.schemas.modes import Mode
 from services.ingest.store import schemas as plan
 from services.ingest.store import sources as store
 

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends
 from libs.common.auth import requires
 from libs.common.db import Database
 from libs.common.errors import Invalid, NotFound
-from services.ingest import kinds, registration
 from services.ingest.api.schema_documents import (
     Finding,
     Narrower,
@@ -22,8 +21,9 @@ from services.ingest.api.schema_documents import (
     Verdict,
     Violated,
 )
-from services.ingest.kinds import Kind
-from services.ingest.standard import standard, subjects_of
+from services.ingest.schemas import kinds, registration
+from services.ingest.schemas.kinds import Kind
+from services.ingest.schemas.standard import standard, subjects_of
 from services.ingest.store import schemas as store
 
 READERS = [Depends(requires("viewer", "marketer", "approver", "operator"))]

@@ -12,7 +12,7 @@ from typing import Final
 
 from services.ingest.doors.front import Door
 from services.ingest.doors.visit import Reply, Visit
-from services.ingest.keys import KeyBook, WriteKey
+from services.ingest.keys.book import KeyBook, WriteKey
 from services.ingest.registry import Registry
 
 MAX_AGE_SECONDS: Final = 600

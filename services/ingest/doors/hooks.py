@@ -15,17 +15,17 @@ from msgspec import Struct
 from libs.common import clock
 from libs.common.errors import BrokerAway, NotFound, StoreAway, Unauthenticated
 from libs.common.metrics import Metrics
-from services.ingest import signatures
 from services.ingest.doors.visit import Reply, Visit
+from services.ingest.hooks import signatures
 from services.ingest.hooks.book import HookBook
 from services.ingest.hooks.endpoints import PATH, Hook
 from services.ingest.hooks.examination import context_of, examine, to_keep
+from services.ingest.hooks.signatures import Delivery, TooOld
 from services.ingest.intake import Accepted, Outcome, Rejected, Terms
 from services.ingest.mapping.shelf import Mappings
 from services.ingest.reception import Reception
 from services.ingest.refusals import NotPossible
 from services.ingest.replies import JSON
-from services.ingest.signatures import Delivery, TooOld
 
 # A mapping does far more with a byte than a decoder does, so even middling bodies go where they hold up nobody.
 _WORK_PER_BYTE: Final = 8

@@ -21,7 +21,7 @@ from services.ingest.imports.order import Order, order_of
 from services.ingest.imports.progress import CANCELLED, UNFINISHED, UPLOADING
 from services.ingest.imports.translation import Mappings
 from services.ingest.imports.uploading import Part, Uploads
-from services.ingest.keys import WriteKey
+from services.ingest.keys.book import WriteKey
 from services.ingest.reception import Reception
 from services.ingest.refusals import TooLarge, UnsupportedEncoding
 from services.ingest.replies import JSON

@@ -8,8 +8,8 @@ from services.ingest import cloudevents
 from services.ingest.doors.visit import Head, Reply, Visit
 from services.ingest.intake import Accepted, Form, Outcome, Terms, decode_batch, decode_binary
 from services.ingest.reception import NO_CONTEXT, Reception
-from services.ingest.reexamination import CLOUD_CONTEXT
 from services.ingest.refusals import NotPossible
+from services.ingest.rejects.reexamination import CLOUD_CONTEXT
 from services.ingest.replies import reply_to
 
 PATH: Final = "/v1/events"

@@ -15,7 +15,7 @@ import msgspec
 from libs.common.errors import NotFound, Unauthenticated
 from services.ingest.doors.segment import key_in_query
 from services.ingest.doors.visit import Reply, Visit
-from services.ingest.keys import WriteKey, secret_in
+from services.ingest.keys.book import WriteKey, secret_in
 from services.ingest.reception import Reception
 from services.ingest.refusals import NotPossible, TooFast
 from services.ingest.replies import JSON

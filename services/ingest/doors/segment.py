@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from services.ingest.doors.visit import Reply, Visit
 from services.ingest.intake import Outcome, Rejected
-from services.ingest.keys import WriteKey
+from services.ingest.keys.book import WriteKey
 from services.ingest.reception import BODY_BYTES_AT_ONCE, Reception
 from services.ingest.refusals import NotPossible
 from services.ingest.replies import JSON

@@ -12,7 +12,7 @@ from services.ingest.doors.sdk_settings import PROJECTS, SOURCE_CONFIG, SdkSetti
 from services.ingest.doors.segment import CALL_OF_PATH, SegmentDoor
 from services.ingest.mapping import CompiledMapping
 from services.ingest.reception import Reception
-from services.ingest.reexamination import Reexamination
+from services.ingest.rejects.reexamination import Reexamination
 from services.ingest.segment.translation import DOOR, Help, examine_again
 from services.ingest.segment.well_known import CurrentCalls
 

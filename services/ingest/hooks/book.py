@@ -9,7 +9,7 @@ from libs.common import logs
 from libs.common.db import Database
 from libs.common.metrics import Metrics
 from services.ingest.hooks.endpoints import Hook, Hooks, StoredHook, secret_context
-from services.ingest.keys import WriteKey
+from services.ingest.keys.book import WriteKey
 from services.ingest.refusals import Unsealable
 from services.ingest.sealing import Sealer
 from services.ingest.store import hooks as store

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from services.ingest.keys import Scope, WriteKey
+from services.ingest.keys.book import Scope, WriteKey
 
 PATH: Final = "/v1/hooks/"
 DOOR: Final = "hooks/"

@@ -10,8 +10,8 @@ import msgspec
 from services.ingest.hooks.endpoints import Hook
 from services.ingest.intake import Accepted, Outcome, Rejected, Terms, admit
 from services.ingest.mapping import CompiledMapping
-from services.ingest.reexamination import RECEIVED_AT
 from services.ingest.refusals import MAPPING_FAILED, NOT_JSON, Reject
+from services.ingest.rejects.reexamination import RECEIVED_AT
 from services.ingest.strict import printable
 from services.ingest.traffic import TEST
 

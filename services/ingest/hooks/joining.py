@@ -14,7 +14,7 @@ from services.ingest.hooks.book import HookBook
 from services.ingest.hooks.endpoints import DOOR
 from services.ingest.mapping.shelf import Mappings
 from services.ingest.reception import Reception
-from services.ingest.reexamination import Reexamination
+from services.ingest.rejects.reexamination import Reexamination
 from services.ingest.sealing import Sealer
 
 

@@ -32,7 +32,7 @@ from services.ingest.imports.translation import (
     reader_for,
 )
 from services.ingest.intake import Outcome, Terms
-from services.ingest.keys import WriteKey
+from services.ingest.keys.book import WriteKey
 from services.ingest.reception import Reception
 from services.ingest.store import import_work as store
 

@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 from msgspec import Raw
 
 from services.ingest import strict
-from services.ingest.hints import nearest
 from services.ingest.imports.inflating import Unreadable
 from services.ingest.refusals import INVALID_DATA, MALFORMED, Reject
+from services.ingest.schemas.hints import nearest
 
 COLUMNS_MAX: Final = 500
 REASON_PREFIX: Final = "import."

@@ -20,8 +20,8 @@ from services.ingest.imports.order import CSV, Order
 from services.ingest.imports.table import Sheet, Table, cells_of, decoded, names_in
 from services.ingest.imports.totals import Money, money_in, money_of
 from services.ingest.intake import Accepted, Form, Outcome, Rejected, Terms, judge_one
-from services.ingest.reexamination import RECEIVED_AT
 from services.ingest.refusals import INVALID_DATA, MALFORMED, Reject
+from services.ingest.rejects.reexamination import RECEIVED_AT
 from services.ingest.splitting import UNREADABLE
 
 _ENCODER = msgspec.json.Encoder()

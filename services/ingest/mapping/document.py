@@ -10,8 +10,6 @@ import msgspec
 
 from libs.common.errors import Fault, Invalid
 from libs.common.events import IDENTIFIER_TYPES
-from services.ingest.hints import nearest
-from services.ingest.kinds import NAME_PATTERN
 from services.ingest.mapping.entries import (
     NAMES_GIVEN,
     NAMES_OF_EACH,
@@ -25,6 +23,8 @@ from services.ingest.mapping.entries import (
 )
 from services.ingest.mapping.evaluation import STEPS_MAX, Evaluation
 from services.ingest.mapping.language import WrongExpression, parse
+from services.ingest.schemas.hints import nearest
+from services.ingest.schemas.kinds import NAME_PATTERN
 from services.ingest.strict import pointer as pointer_of
 
 ENTRIES_MAX: Final = 50

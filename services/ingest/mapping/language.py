@@ -11,8 +11,8 @@ from jmespath.lexer import Lexer
 from jmespath.parser import Parser
 from msgspec import Struct
 
-from services.ingest.hints import nearest
 from services.ingest.mapping.functions import TABLE, arguments_of
+from services.ingest.schemas.hints import nearest
 
 EXPRESSION_LENGTH_MAX: Final = 1_000
 NODES_MAX: Final = 500

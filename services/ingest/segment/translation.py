@@ -14,10 +14,10 @@ from libs.common.errors import Unauthenticated
 from libs.common.events import EventReceived
 from services.ingest import strict
 from services.ingest.intake import Accepted, Outcome, Rejected, Terms, admit
-from services.ingest.keys import WriteKey
-from services.ingest.proof import proven
-from services.ingest.reexamination import RECEIVED_AT
+from services.ingest.keys.book import WriteKey
+from services.ingest.keys.proof import proven
 from services.ingest.refusals import MALFORMED, UNPROVEN_IDENTITY, WRONG_TIME, Reject, Violation
+from services.ingest.rejects.reexamination import RECEIVED_AT
 from services.ingest.segment import calls
 from services.ingest.segment.body import BATCH, IMPORT, Parcel
 from services.ingest.segment.context import Context, context_of

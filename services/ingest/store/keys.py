@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from libs.common.db import Row
-from services.ingest.keys import Scope, StoredKey, StoredSecret
+from services.ingest.keys.book import Scope, StoredKey, StoredSecret
 
 _RIGHTS = "channel, sources, permissions, name, kind, types, branches, origins, events_per_second, expires_at"
 _LIVE = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"

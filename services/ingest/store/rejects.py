@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from libs.common.db import Row, Tx
-from services.ingest.keeping import Seen, Slot, Used
+from services.ingest.rejects.keeping import Seen, Slot, Used
 
 GROUPS_MAX = 50
 COUNTED_MAX = 100_000

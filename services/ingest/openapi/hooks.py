@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from services.ingest.doors.hooks import HookReceipt
 from services.ingest.hooks.endpoints import PATH
+from services.ingest.hooks.signatures import PROVIDERS, SIGNATURE_HEADERS, TOLERANCE_SECONDS
 from services.ingest.reading import BODY_BYTES_MAX
-from services.ingest.signatures import PROVIDERS, SIGNATURE_HEADERS, TOLERANCE_SECONDS
 
 _PLACE: Final = PATH + "{provider}/{source}"
 

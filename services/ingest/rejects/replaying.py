@@ -20,10 +20,10 @@ from libs.common.crashpoints import CrashPoints
 from libs.common.db import Database, Row, Tx
 from libs.common.errors import BrokerAway, Refused
 from services.ingest.intake import Accepted, Outcome, Rejected, Terms
-from services.ingest.keeping import WHOLE
 from services.ingest.reception import Reception
-from services.ingest.reexamination import RECEIVED_AT, Reexamination, Way, as_then
 from services.ingest.refusals import MALFORMED, Reject
+from services.ingest.rejects.keeping import WHOLE
+from services.ingest.rejects.reexamination import RECEIVED_AT, Reexamination, Way, as_then
 from services.ingest.store import rejects as store
 from services.ingest.store.rejects import Settled
 

@@ -9,7 +9,7 @@ import msgspec
 
 from services.ingest import cloudevents
 from services.ingest.intake import Form, Outcome, Terms, judge_one
-from services.ingest.keys import WriteKey
+from services.ingest.keys.book import WriteKey
 from services.ingest.records import PROVEN, TRAFFIC
 from services.ingest.splitting import UNREADABLE
 

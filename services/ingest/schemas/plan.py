@@ -13,9 +13,9 @@ from libs.common import logs
 from libs.common.db import Row
 from libs.common.errors import Invalid
 from libs.common.metrics import Metrics
-from services.ingest.kinds import Kinds
-from services.ingest.modes import Mode, SourceModes
-from services.ingest.schema import Schema, compiled
+from services.ingest.schemas.kinds import Kinds
+from services.ingest.schemas.modes import Mode, SourceModes
+from services.ingest.schemas.schema import Schema, compiled
 from services.ingest.store import schemas as stored_schemas
 from services.ingest.store import sources as stored_sources
 

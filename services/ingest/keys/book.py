@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from services.ingest.modes import matches
-from services.ingest.pace import Pace
+from services.ingest.keys.pace import Pace
+from services.ingest.schemas.modes import matches
 
 HISTORY: Final = "history"
 PERMISSIONS: Final = (HISTORY,)

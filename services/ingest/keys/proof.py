@@ -17,7 +17,7 @@ from joserfc.jwk import OctKey
 from libs.common import clock
 from libs.common.errors import Unauthenticated
 from services.ingest.envelope import IDENTIFIER_LENGTH_MAX
-from services.ingest.keys import Proof, WriteKey
+from services.ingest.keys.book import Proof, WriteKey
 
 ALGORITHM: Final = "HS256"
 LIFETIME_MAX: Final = timedelta(hours=24)

@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Raw, Struct
 
 from libs.common.events import EventReceived
-from services.ingest.hints import Hints
-from services.ingest.modes import SourceModes
 from services.ingest.refusals import INVALID_DATA, RESERVED_TYPE, UNKNOWN_TYPE, Reject, Violation
-from services.ingest.schema import Schema
-from services.ingest.standard import standard, subjects_of
+from services.ingest.schemas.hints import Hints
+from services.ingest.schemas.modes import SourceModes
+from services.ingest.schemas.schema import Schema
+from services.ingest.schemas.standard import standard, subjects_of
 from services.ingest.strict import printable
 
 RESERVED_PREFIXES: Final = ("message.", "task.", "profile.")

@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from libs.common.errors import Conflict, Fault, Invalid
-from services.ingest import kinds
-from services.ingest.compatibility import Narrowing, narrowings
-from services.ingest.schema import Schema, compiled
-from services.ingest.standard import standard
+from services.ingest.schemas import kinds
+from services.ingest.schemas.compatibility import Narrowing, narrowings
+from services.ingest.schemas.schema import Schema, compiled
+from services.ingest.schemas.standard import standard
 
 Compatibility = Literal["backward", "none"]
 TYPES_MAX: Final = 2_000

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import jsonschema_rs
 import msgspec
 
-from services.ingest.schema import PATTERNS, Schema
-from services.ingest.schema_walk import ANNOTATIONS, LISTED, NAMED, OWN_PREFIX, SINGLE, place_of, target_of
+from services.ingest.schemas.schema import PATTERNS, Schema
+from services.ingest.schemas.walk import ANNOTATIONS, LISTED, NAMED, OWN_PREFIX, SINGLE, place_of, target_of
 
 BRANCHES_MAX: Final = 64
 QUESTIONS_MAX: Final = 300

@@ -14,8 +14,8 @@ from typing import Any, Final
 import jsonschema_rs
 
 from libs.common.errors import Fault
-from services.ingest.hints import Hints
 from services.ingest.refusals import INVALID_DATA, Violation
+from services.ingest.schemas.hints import Hints
 from services.ingest.strict import pointer, printable
 
 _OPTIONS_SHOWN = 12

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from services.ingest.schema import DIALECT, Schema, compiled
-from services.ingest.schema_walk import children, target_of
+from services.ingest.schemas.schema import DIALECT, Schema, compiled
+from services.ingest.schemas.walk import children, target_of
 
 _FOLDER: Final = Path(__file__).parent
 _DEFS: Final = "defs"

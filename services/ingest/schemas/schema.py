@@ -15,9 +15,9 @@ import jsonschema_rs
 import msgspec
 
 from libs.common.errors import Fault, Invalid
-from services.ingest.explaining import explain, fault_of_schema
 from services.ingest.refusals import Violation
-from services.ingest.schema_walk import Unfolded, walk
+from services.ingest.schemas.explaining import explain, fault_of_schema
+from services.ingest.schemas.walk import Unfolded, walk
 from services.ingest.strict import pointer
 
 BYTES_MAX: Final = 64 * 1024

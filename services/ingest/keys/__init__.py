@@ -1,0 +1,1 @@
+"""What may the holder of a write key send, and as whom?"""

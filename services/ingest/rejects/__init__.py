@@ -1,0 +1,1 @@
+"""What becomes of events that were refused? They are kept, listed, and examined again when somebody asks."""
