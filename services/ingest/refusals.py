@@ -93,6 +93,10 @@ class NotPossible(Refused):
     status = 405
     title = "Method not allowed"
 
+    def __init__(self, detail: str, allow: str = "POST") -> None:
+        super().__init__(detail)
+        self.allow = allow
+
 
 class Unsealable(DangolError):
     """A sealed secret that no secret of the settings opens: an operator's matter, never the caller's."""

@@ -30,6 +30,7 @@ BROAD_NETS = {
     "services/ingest/deadlines.py": 1,
     "services/ingest/hooks/book.py": 1,
     "services/ingest/registry.py": 1,
+    "services/ingest/schemas/violations.py": 1,
     "services/notify/sender.py": 2,
 }
 

@@ -156,6 +156,15 @@ def test_a_view_names_and_locates_nobody() -> None:
     assert not {"first_name", "email"} & seen.keys()
 
 
+def test_no_trait_stands_in_for_what_follows_from_events() -> None:
+    customer = Customer("p")
+    said = {"consent_email": True, "spent_krw": 9e9, "purchase_count": 99, "last_purchase_at": "x", "tier": "gold"}
+    apply(customer, Occurrence("identify", 1, "web", data={"traits": said}))
+    seen = view([customer])
+    assert "consent_email" not in seen and "spent_krw" not in seen and "last_purchase_at" not in seen
+    assert (seen["purchase_count"], seen["tier"]) == (0, "gold")
+
+
 def test_a_change_says_what_was_and_what_is() -> None:
     changed = differences(
         {"life_stage": "single", "tier": "gold", "version": 1}, {"life_stage": "married", "version": 2}

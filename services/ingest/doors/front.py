@@ -16,7 +16,7 @@ from libs.common.errors import BrokerAway, Refused, StoreAway
 from services.ingest.doors.visit import Reply, Visit, head_of
 from services.ingest.reading import BODY_BYTES_MAX, Disconnected
 from services.ingest.reception import Reception
-from services.ingest.refusals import TooFast, TooManyHeaders
+from services.ingest.refusals import NotPossible, TooFast, TooManyHeaders
 
 RETRY_AFTER_SECONDS: Final = 1
 HEADERS_MAX: Final = 100
@@ -98,6 +98,8 @@ class Front:
         logs.unbind_correlation(token)
         if isinstance(error, TooFast):
             response.headers["Retry-After"] = str(error.retry_after_seconds)
+        if isinstance(error, NotPossible):
+            response.headers["Allow"] = error.allow
         _add_headers(response, visit)
         if visit.read:
             await response(visit.scope, visit.receive, send)

@@ -39,7 +39,7 @@ class SdkSettings:
     async def answer(self, visit: Visit) -> Reply:
         visit.read = True
         if visit.method not in ("GET", "HEAD"):
-            raise NotPossible(f"{visit.method} is not possible at {visit.path}; it is read by GET.")
+            raise NotPossible(f"{visit.method} is not possible at {visit.path}; it is read by GET.", "GET")
         if visit.path in SOURCE_CONFIG:
             secret = secret_in(visit.head.key) or key_in_query(visit)
             return _reply(visit, _source_config(self._known(visit, secret), secret.decode("latin-1")))

@@ -138,7 +138,8 @@ class Recorder:
                 await self.write()
                 await self._sweep()
                 away = False
-            except DangolError as error:
+            # A report that cannot be written now must not end all later ones.
+            except Exception as error:  # noqa: BLE001
                 if not away:
                     self._log.warning("violations are not written now", error=repr(error))
                 away = True
