@@ -106,6 +106,7 @@ async def running(
         "DANGOL_TOKEN_SECRET": SECRET,
         "DANGOL_INGEST_BODY_SECONDS_MAX": "1",
         "DANGOL_WRITE_KEYS_FILE": str(keys),
+        "MALLOC_ARENA_MAX": "2",
     }
     process, address = await _started(environment | dict(more or {}))
     try:

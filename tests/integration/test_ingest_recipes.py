@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +20,9 @@ import pytest_asyncio
 from libs.common import clock
 from libs.common.auth import issue_token
 from libs.common.events import EventReceived
-from libs.common.topics import EVENT_RECEIVED
-from tests.ingest_door import POS, SECRET, WEB, Door, running
+from libs.common.kafka import UnitReader
+from libs.common.topics import EVENT_RECEIVED, dead_letters
+from tests.ingest_door import PARTITIONS, POS, SECRET, WEB, Door, running
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -63,6 +64,34 @@ async def door(
         yield opened
 
 
+class Arrivals:
+    """How many events of each type have come into the log; reads on from where it was."""
+
+    def __init__(self, readers: Sequence[UnitReader]) -> None:
+        self._readers = readers
+        self._counted: Counter[str] = Counter()
+
+    async def counted(self) -> Counter[str]:
+        for reader in self._readers:
+            while batch := await reader.fetch(1000, 0.1):
+                values = [each.value for each in batch[EVENT_RECEIVED.name] if each.value is not None]
+                self._counted.update(msgspec.json.decode(value, type=EventReceived).type for value in values)
+        return self._counted.copy()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def arrivals(door: Door) -> AsyncIterator[Arrivals]:
+    readers = [
+        UnitReader(door.bootstrap, unit, [EVENT_RECEIVED.name], aside=dead_letters("ingest"), prefix=door.prefix)
+        for unit in range(PARTITIONS)
+    ]
+    for reader in readers:
+        await reader.start({})
+    yield Arrivals(readers)
+    for reader in readers:
+        await reader.stop()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def credentials(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Path:
     _, calls = await door.call("POST", "/v1/keys", {"channel": "call-center"})
@@ -76,8 +105,10 @@ async def credentials(door: Door, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.mark.parametrize("recipe", recipes()[1], ids=lambda recipe: recipe.title.partition(":")[0])
-async def test_a_recipe_works_as_it_is_printed(door: Door, credentials: Path, recipe: Recipe, tmp_path: Path) -> None:
-    before = await arrived(door)
+async def test_a_recipe_works_as_it_is_printed(
+    door: Door, arrivals: Arrivals, credentials: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    before = await arrivals.counted()
     variables = {"INGEST": door.address, "CREDENTIALS": str(credentials), "TMPDIR": str(tmp_path)}
     shell = await asyncio.create_subprocess_exec(
         "bash", "-euo", "pipefail", "-c", f"{recipes()[0]}\n{recipe.script}",
@@ -88,11 +119,5 @@ async def test_a_recipe_works_as_it_is_printed(door: Door, credentials: Path, re
     said, _ = await asyncio.wait_for(shell.communicate(), 60)
     assert shell.returncode == 0, said.decode()
     deadline = time.monotonic() + 20
-    while missing := Counter(recipe.types) - (await arrived(door) - before):
+    while missing := Counter(recipe.types) - (await arrivals.counted() - before):
         assert time.monotonic() < deadline, f"{sorted(missing)} did not arrive\n{said.decode()}"
-
-
-async def arrived(door: Door) -> Counter[str]:
-    """How many events of each type are in the log."""
-    values = [message.value for message in await door.log(EVENT_RECEIVED.name) if message.value is not None]
-    return Counter(msgspec.json.decode(value, type=EventReceived).type for value in values)
