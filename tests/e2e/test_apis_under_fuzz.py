@@ -6,7 +6,6 @@ may be refused in any way but one: a server error is a bug.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -15,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.soaking import soaks
 from tests.stack import SERVICES, Stack
 
 _EXAMPLES = 12
 # The systematic walk along every border of every parameter takes minutes, so it belongs to the soak.
-_PHASES = "examples,coverage,fuzzing" if "DANGOL_SOAK_MINUTES" in os.environ else "examples,fuzzing"
+_PHASES = "examples,coverage,fuzzing" if soaks() else "examples,fuzzing"
 _SECONDS_MAX = 150
 
 # What the fuzzer cannot write: a body of the type application/offset+octet-stream.

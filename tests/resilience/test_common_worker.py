@@ -29,7 +29,7 @@ from libs.common import worker_tables
 from libs.common.errors import BrokerAway
 from libs.common.kafka import Publisher, Record, UnitReader, ensure_topics
 from libs.common.topics import partition_of
-from tests import tally
+from tests import soaking, tally
 from tests.tally import GIVEN, SPLIT, UNITS, Given
 
 KEYS = 24
@@ -146,7 +146,7 @@ async def fleet(postgres: PostgresServer, broker: KafkaBroker, fresh_name: str, 
 async def test_kill_9_at_random_loses_nothing_and_doubles_nothing(fleet: Fleet) -> None:
     for _ in range(2):
         fleet.launch()
-    feeding = asyncio.create_task(fleet.feed(15))
+    feeding = asyncio.create_task(fleet.feed(soaking.seconds(15)))
     while not feeding.done():
         await asyncio.sleep(random.uniform(0.5, 1.5))
         fleet.bury(random.choice(fleet.processes))

@@ -22,6 +22,7 @@ import pytest
 from deploy.local.broker import KafkaBroker
 from deploy.local.postgres import PostgresServer
 from libs.common import clock
+from tests import soaking
 from tests.caller import Caller
 from tests.oracles import loop as oracle
 from tests.stack import SERVICES, Stack
@@ -196,7 +197,7 @@ async def test_kill_9_of_any_service_and_both_servers_loses_nothing_and_doubles_
 ) -> None:
     async with Caller(stack) as caller:
         shop = await open_shop(stack, caller)
-        trading = asyncio.create_task(shop.trade(40))
+        trading = asyncio.create_task(shop.trade(soaking.seconds(40)))
         kills = dict.fromkeys(SERVICES, 0)
         start = time.monotonic()
         outages: list[tuple[float, KafkaBroker | PostgresServer]] = [(12.0, broker), (26.0, postgres)]
