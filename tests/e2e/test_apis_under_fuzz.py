@@ -17,7 +17,7 @@ import pytest
 from tests.soaking import soaks
 from tests.stack import SERVICES, Stack
 
-_EXAMPLES = 12
+_EXAMPLES = 12 if soaks() else 6
 # The systematic walk along every border of every parameter takes minutes, so it belongs to the soak.
 _PHASES = "examples,coverage,fuzzing" if soaks() else "examples,fuzzing"
 _SECONDS_MAX = 150

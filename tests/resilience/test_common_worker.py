@@ -212,7 +212,7 @@ async def test_postgresql_that_restarts_at_once_is_only_a_pause(fleet: Fleet, po
     await fleet.verdict()
 
 
-@pytest.mark.parametrize("seconds", [5, 60])
+@pytest.mark.parametrize("seconds", [5, 90] if soaking.soaks() else [5, 30])
 async def test_a_broker_that_was_away_is_only_a_pause(fleet: Fleet, broker: KafkaBroker, seconds: int) -> None:
     """Sixty seconds are longer than any time-out of the producer, after which its client is known to wedge."""
     for _ in range(2):
