@@ -28,10 +28,7 @@ from services.ingest.hooks import joining as hooks
 from services.ingest.hooks.endpoints import PATH as HOOKS
 from services.ingest.imports import joining
 from services.ingest.meters import Meters
-from services.ingest.openapi.events import describe_door
-from services.ingest.openapi.hooks import describe_hooks
-from services.ingest.openapi.imports import describe_imports
-from services.ingest.openapi.segment import describe_segment
+from services.ingest.openapi import describe_doors
 from services.ingest.reception import Reception, ReceptionLimits
 from services.ingest.registry import Registry
 from services.ingest.rejects.gauge import OpenRejects
@@ -114,10 +111,7 @@ async def build(settings: IngestSettings) -> App:
     app.include_router(webhooks.router)
     app.include_router(imports.router)
     app.include_router(operations.make_router(footing))
-    describe_door(app)
-    describe_hooks(app)
-    describe_imports(app)
-    describe_segment(app)
+    describe_doors(app)
     segment = segment_doors(reception, ways, lambda: webhooks.mappings.get("segment"), settings.public_url)
     exact = {native.PATH: CrossOrigin(NativeDoor(reception), Origins(registry)), **segment.exact}
     front = Front(app, reception, exact, {HOOKS: webhooks.door, **segment.below}, {IMPORTS: imports.door})

@@ -1,4 +1,7 @@
-"""Does every string that the door takes come back out of the profile as it went in, wherever it stood?"""
+"""Does every string that the door takes come back out of the profile as it went in, wherever it stood?
+
+A branch is taken in and arrives with its event; no API of the profile shows one yet, so it is not compared.
+"""
 
 from __future__ import annotations
 
@@ -68,6 +71,6 @@ async def compare(caller: Caller, sent: Placed) -> None:
         assert found["traits"]["note"]["value"] == sent.text, sent
     elif sent.place == "trait's name":
         assert found["traits"][sent.text]["value"] == "kept", sent
-    else:
+    elif sent.place in ("source", "id"):
         line = next(each for each in await caller.timeline(found["customer_id"]) if each["type"] == "identify")
         assert (line["id"], line["source"]) == (sent.event["id"], sent.event["source"]), sent

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
 
 from libs.common.events import IDENTIFIER_TYPES
 from services.ingest.doors.native import PATH
@@ -58,19 +57,6 @@ _EXAMPLE = {
 }
 
 
-def describe_door(app: FastAPI) -> None:
-    """Adds `POST /v1/events` and the write keys to what /openapi.json says."""
-    described = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = described()
-        if PATH not in document["paths"]:
-            _add(document)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
 def _channel_event() -> dict[str, Any]:
     name = {"type": "string", "minLength": 1, "maxLength": NAME_LENGTH_MAX}
     branch = {"type": "string", "minLength": 1, "maxLength": BRANCH_LENGTH_MAX}
@@ -96,7 +82,7 @@ def _channel_event() -> dict[str, Any]:
     }
 
 
-def _add(document: dict[str, Any]) -> None:
+def add(document: dict[str, Any]) -> None:
     (receipt, refusal), schemas = msgspec.json.schema_components(
         [Receipt, AllRefused], ref_template="#/components/schemas/{name}"
     )

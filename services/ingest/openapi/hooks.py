@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from fastapi import FastAPI
 
 from services.ingest.doors.hooks import HookReceipt
 from services.ingest.hooks.endpoints import PATH
@@ -38,20 +37,7 @@ _EXAMPLE = {
 }
 
 
-def describe_hooks(app: FastAPI) -> None:
-    """Adds the door to what /openapi.json says."""
-    described = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = described()
-        if _PLACE not in document["paths"]:
-            _add(document)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _add(document: dict[str, Any]) -> None:
+def add(document: dict[str, Any]) -> None:
     (receipt,), schemas = msgspec.json.schema_components([HookReceipt], ref_template="#/components/schemas/{name}")
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas)

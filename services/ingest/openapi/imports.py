@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import FastAPI
-
 from services.ingest.doors.imports import BELOW, PATH
 from services.ingest.imports import protocol
 from services.ingest.imports.order import NAMES
@@ -49,22 +47,10 @@ _WORDS: Final = {
 }
 
 
-def describe_imports(app: FastAPI) -> None:
-    """Adds the door to what /openapi.json says."""
-    described = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = described()
-        if "post" not in document["paths"].setdefault(PATH, {}):
-            _add(document["paths"])
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _add(paths: dict[str, Any]) -> None:
+def add(document: dict[str, Any]) -> None:
+    paths = document["paths"]
     file = {"schema": {"type": "string", "format": "binary"}}
-    paths[PATH]["post"] = {
+    paths.setdefault(PATH, {})["post"] = {
         "summary": "Send a file",
         "description": _TEXT,
         "operationId": "send_file",

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from fastapi import FastAPI
 
 from services.ingest.doors.sdk_settings import PROJECTS, SOURCE_CONFIG
 from services.ingest.doors.segment import Answer
 from services.ingest.reading import BODY_BYTES_MAX
-from services.ingest.segment.body import BATCH, IMPORT
+from services.ingest.segment.body import BATCH, CONTEXT_BYTES_MAX, IMPORT
 from services.ingest.segment.items import CALLS, ITEM_BYTES_MAX
 from services.ingest.segment.moments import SKEW_STEP
 from services.ingest.splitting import EVENTS_MAX
@@ -33,12 +32,12 @@ else `segment.track.<name_in_lower_case>` with the properties as its data |
 
 userId is the `account`, anonymousId the `cookie`, context.device.token the `device`. messageId is the id; an item
 without one gets the same one each time that it comes. originalTimestamp, else timestamp, is the time; a clock that is
-wrong by more than {SKEW_STEP.seconds // 60} minutes, by `sentAt`, is set right in steps of as many. Of the context all
+ahead by more than {SKEW_STEP.seconds // 60} minutes, by `sentAt`, is set right in steps of as many. Of the context all
 is kept but what says who or where somebody is. `context.test: true` marks a test, `context.identity_token` proves the
 userId of a browser. `import` is a batch in which old items are history, for keys that may send history.
 
 Limits: {ITEM_BYTES_MAX} bytes an item (Segment's own: 32 KB), {BODY_BYTES_MAX} bytes (500 KB) and {EVENTS_MAX} items
-a request, inflated. `/v1/i`, `/v1/t`, `/v1/p`, `/v1/s`, `/v1/g`, `/v1/a` and `/v1/b` are the same by other names,
+a request, inflated, of which {CONTEXT_BYTES_MAX} bytes are context that the items share. `/v1/i`, `/v1/t`, `/v1/p`, `/v1/s`, `/v1/g`, `/v1/a` and `/v1/b` are the same by other names,
 `/beacon/v1/batch?writeKey=` is for beacons, and what clients measure of themselves (`/v1/m`) is taken and dropped."""
 
 _ITEM: Final[dict[str, Any]] = {
@@ -65,20 +64,7 @@ _OWN: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def describe_segment(app: FastAPI) -> None:
-    """Adds the doors to what /openapi.json says."""
-    described = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = described()
-        if "/v1/batch" not in document["paths"]:
-            _add(document)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _add(document: dict[str, Any]) -> None:
+def add(document: dict[str, Any]) -> None:
     (answer,), schemas = msgspec.json.schema_components([Answer], ref_template="#/components/schemas/{name}")
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas)
