@@ -37,8 +37,9 @@ is kept but what says who or where somebody is. `context.test: true` marks a tes
 userId of a browser. `import` is a batch in which old items are history, for keys that may send history.
 
 Limits: {ITEM_BYTES_MAX} bytes an item (Segment's own: 32 KB), {BODY_BYTES_MAX} bytes (500 KB) and {EVENTS_MAX} items
-a request, inflated, of which {CONTEXT_BYTES_MAX} bytes are context that the items share. `/v1/i`, `/v1/t`, `/v1/p`, `/v1/s`, `/v1/g`, `/v1/a` and `/v1/b` are the same by other names,
-`/beacon/v1/batch?writeKey=` is for beacons, and what clients measure of themselves (`/v1/m`) is taken and dropped."""
+a request, inflated, of which {CONTEXT_BYTES_MAX} bytes are context that the items share. `/v1/i`, `/v1/t`, `/v1/p`,
+`/v1/s`, `/v1/g`, `/v1/a` and `/v1/b` are the same by other names, `/beacon/v1/batch?writeKey=` is for beacons, and what
+clients measure of themselves (`/v1/m`) is taken and dropped."""
 
 _ITEM: Final[dict[str, Any]] = {
     "messageId": "m-1f0c",
