@@ -63,8 +63,14 @@ async def accepted(caller: Caller, batch: list[Placed]) -> list[Placed]:
     return [each for index, each in enumerate(batch) if index not in refused]
 
 
+async def applied(caller: Caller, sent: Placed) -> dict[str, Any] | None:
+    """The customer once the event is applied: an identifier finds somebody a moment before."""
+    found: dict[str, Any] | None = await caller.customer(**{_BY: sent.name})
+    return found if found is not None and found["version"] > 0 else None
+
+
 async def compare(caller: Caller, sent: Placed) -> None:
-    found = await until(lambda: caller.customer(**{_BY: sent.name}), f"the customer of {sent}", seconds=60)
+    found = await until(lambda: applied(caller, sent), f"the customer of {sent}", seconds=60)
     if sent.place == "identifier":
         assert {"type": "account", "value": sent.text.strip()} in found["identifiers"], sent
     elif sent.place == "trait":

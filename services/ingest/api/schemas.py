@@ -38,11 +38,10 @@ def make_router(database: Database, registry: Registry) -> APIRouter:
         ships and what is registered.
         """
         registration.check_name(document.type)
-        created = await _Registering(database, document, principal.subject, if_match).run()
+        created, registered = await _Registering(database, document, principal.subject, if_match).run()
         await registry.refresh()
         response.status_code = 201 if created else 200
-        async with database.connection() as connection:
-            return marked(response, await full_type(connection, document.type))
+        return marked(response, registered)
 
     @router.get("/schemas", dependencies=ANYBODY)
     async def list_types(limit: web.Limit = web.PAGE_SIZE_DEFAULT, cursor: web.Cursor = None) -> web.Page[EventType]:
@@ -70,8 +69,8 @@ class _Registering:
         self._actor = actor
         self._if_match = if_match
 
-    async def run(self) -> bool:
-        """True when there is a version that was not there before."""
+    async def run(self) -> tuple[bool, FullType]:
+        """Whether there is a version that was not there before, and the type as this request left it."""
         document = self._document
         async with self._database.connection() as connection:
             row = await store.one_type(connection, document.type)
@@ -87,9 +86,9 @@ class _Registering:
             await self._weigh(row, own)
         description = row["description"] if row is not None and document.description is None else document.description
         if not adds and row is not None and description == row["description"]:
-            return False
-        await self._write(row, description or "", adds)
-        return adds
+            async with self._database.connection() as connection:
+                return False, await full_type(connection, document.type)
+        return adds, await self._write(row, description or "", adds)
 
     async def _weigh(self, row: Row | None, own: str | None) -> None:
         document = self._document
@@ -102,7 +101,7 @@ class _Registering:
         version = 0 if row is None else row["version"]
         registration.require_compatible(found, version, document.compatibility, document.note)
 
-    async def _write(self, row: Row | None, description: str, adds: bool) -> None:
+    async def _write(self, row: Row | None, description: str, adds: bool) -> FullType:
         document, now = self._document, clock.now()
         seen = 0 if row is None else row["version"]
         version = seen + 1 if adds else seen
@@ -117,6 +116,8 @@ class _Registering:
                 await store.add_version(
                     tx, document.type, version, schema, document.compatibility, document.note, self._actor, now
                 )
+            # Read before anybody else's version: two who register at once are each told of their own.
+            return await full_type(tx.connection, document.type)
 
     def _require_match(self, row: Row | None) -> None:
         if self._if_match is None:
