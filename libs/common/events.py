@@ -69,7 +69,8 @@ class EventIdentified(Fact, frozen=True):
     `customer_id` is the record that the event is kept under and the key of everything that follows; `person_id` is
     the person that the record belongs to; `linked` names all records of that person when there is more than one.
     `identifiers` are normalised, and `channel` is known even where the event left it to its write key. `traffic` says
-    that no customer is behind the event: bot, test, or nothing for most.
+    that no customer is behind the event: bot, test, or nothing for most. `links_revision` grows whenever the records
+    of a person change, by a merge or by taking one back: of two lists the one of the higher revision is true.
     """
 
     customer_id: str
@@ -80,6 +81,7 @@ class EventIdentified(Fact, frozen=True):
     identifiers: dict[str, str] = {}
     linked: list[str] = []
     traffic: str = ""
+    links_revision: int = 0
 
 
 class CommandIssued(Fact, frozen=True):

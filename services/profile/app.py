@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 from libs.common import clock, operations
 from libs.common.auth import Authenticator
@@ -21,17 +23,25 @@ from libs.common.topics import (
 from libs.common.unit import Input, WorkerSpec
 from libs.common.web import create_app
 from services.profile import __doc__ as door_plate
-from services.profile import store
-from services.profile.api import Commands, make_router
+from services.profile.api import make_router
+from services.profile.api.desk import Desk
 from services.profile.apply import Apply
+from services.profile.commands import Commands
 from services.profile.identify import Identify
+from services.profile.person import Definitions
 from services.profile.settings import ProfileSettings
+from services.profile.store import arrivals
 
 
 async def build(settings: ProfileSettings) -> App:
     footing = Footing("profile", settings, connections=settings.database_connections)
     identify = footing.worker(_identify(settings, footing))
-    apply = footing.worker(_apply(settings))
+    shipped = Definitions(zone=ZoneInfo(settings.company_zone))
+
+    def definitions() -> Definitions:
+        return shipped
+
+    apply = footing.worker(_apply(settings, definitions))
     days = _Days(footing.database, settings.live_age_days)
     web = create_app(
         "profile",
@@ -41,7 +51,7 @@ async def build(settings: ProfileSettings) -> App:
         description=door_plate or "",
     )
     commands = Commands(footing.publisher, footing.database, settings.partitions)
-    web.include_router(make_router(footing.database, commands, settings.region))
+    web.include_router(make_router(Desk(footing.database, commands, definitions, settings.region)))
     web.include_router(operations.make_router(footing))
     return App(web, resources=[*footing.resources, days], components=[Background("days", days.keep), identify, apply])
 
@@ -64,8 +74,8 @@ def _identify(settings: ProfileSettings, footing: Footing) -> WorkerSpec:
     )
 
 
-def _apply(settings: ProfileSettings) -> WorkerSpec:
-    apply = Apply()
+def _apply(settings: ProfileSettings, definitions: Callable[[], Definitions]) -> WorkerSpec:
+    apply = Apply(definitions)
     return WorkerSpec(
         "profile.apply",
         inputs=[
@@ -75,6 +85,7 @@ def _apply(settings: ProfileSettings) -> WorkerSpec:
             Input(TRIGGERED, apply.on_triggered, feedback=True),
         ],
         outputs=[EVENT_RESOLVED, PROFILE_UPDATED],
+        on_timers=apply.on_timers,
         batch_max=settings.batch_max,
     )
 
@@ -102,4 +113,4 @@ class _Days:
 
     async def _arrange(self) -> None:
         async with self._database.transaction() as tx:
-            await store.arrange_days(tx, clock.now().date(), self._age_days)
+            await arrivals.arrange_days(tx, clock.now().date(), self._age_days)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
-from libs.common.clock import to_ms
+from libs.common.clock import derived_id, to_ms
 from libs.common.errors import TooManyHops
 from libs.common.events import (
     HOPS_MAX,
@@ -20,86 +19,52 @@ from libs.common.events import (
     EventReceived,
     EventResolved,
     Fact,
-    ProfileUpdated,
     ResponseReceived,
     RuleTriggered,
 )
+from libs.common.timers import Timer
 from libs.common.unit import Message, UnitTx
-from services.profile import person, store
-from services.profile.person import Customer, Occurrence
+from services.profile import holding, person
+from services.profile.commands import KINDS
+from services.profile.holding import JOINED, Held
+from services.profile.person import Customer, Definitions, Moment, Occurrence
+from services.profile.store import commands as command_store
+from services.profile.store import customers as store
+from services.profile.timeline import Line, Origin, line
 
-CUSTOMERS_CACHED_MAX = 20_000
+CUSTOMERS_CACHED_MAX: Final = 20_000
 """Per unit; the cache is emptied when it is over, which is seldom and cheap beside an eviction order."""
 
-_COMMANDS = {
-    "set_traits": "profile.changed",
-    "give_consent": "consent_given",
-    "withdraw_consent": "consent_withdrawn",
-}
-_PRIVATE_WORD = re.compile(b'"(?:' + "|".join(sorted(person.PRIVATE)).encode() + b')"')
-_json = msgspec.json.Encoder()
-_state = msgspec.msgpack.Encoder()
-_state_decoder = msgspec.msgpack.Decoder(Customer)
-_received = msgspec.json.Decoder(EventReceived)
-_object = msgspec.json.Decoder(dict[str, Any])
+HISTORY_AFTER: Final = timedelta(days=2)
+"""What time brought about longer ago than this is told as history: nobody is to act on it any more."""
+
+TIME: Final = "dangol/profile/time"
+_PRIVATE_WORD: Final = re.compile(b'"(?:' + "|".join(sorted(person.PRIVATE)).encode() + b')"')
+_json: Final = msgspec.json.Encoder()
+_received: Final = msgspec.json.Decoder(EventReceived)
+_object: Final = msgspec.json.Decoder(dict[str, Any])
+
+Membership = tuple[str, Sequence[str], int]
+"""The person that a record belongs to, all its records, and the revision of that knowledge."""
 
 
-class Held(Struct, gc=False):
-    """A customer in the unit's cache, with the view and the delivery view that follow from its present state."""
+class Work(msgspec.Struct, gc=False):
+    """One thing that happened to one customer."""
 
-    customer: Customer
-    view: dict[str, Any]
-    encoded: bytes
-    delivery: ProfileUpdated
-    dirty: bool = False
-
-
-class Origin(Struct, gc=False):
-    """Where an event comes from, as far as its resolved form repeats it."""
-
-    time: datetime
-    source: str
-    channel: str
-    branch: str | None
-    raw: msgspec.Raw
-    received_ms: int
-    hops: int = 0
-    history: bool = False
-    traffic: str = ""
+    customer_id: str
+    event: Occurrence
+    origin: Origin
+    membership: Membership | None = None
 
 
 class Apply:
     """One instance for all units; all state is in the transaction's cache."""
 
+    def __init__(self, definitions: Callable[[], Definitions] = Definitions) -> None:
+        self._definitions = definitions
+
     async def on_identified(self, batch: Sequence[Message[EventIdentified]], tx: UnitTx) -> Sequence[Fact]:
-        work: list[tuple[str, Occurrence, Origin]] = []
-        for each in batch:
-            fact = each.event
-            event = _received.decode(fact.event)
-            known = event.type in person.EFFECTS
-            occurrence = Occurrence(
-                event.type,
-                to_ms(event.time),
-                event.source,
-                event.id,
-                _object.decode(event.data) if known else {},
-                fact.identifiers,
-                fact.linked,
-                fact.person_id,
-            )
-            channel = fact.channel or event.channel
-            origin = Origin(
-                event.time,
-                event.source,
-                channel,
-                event.branch,
-                event.data,
-                fact.received_ms,
-                history=event.history,
-                traffic=fact.traffic,
-            )
-            work.append((fact.customer_id, occurrence, origin))
-        return await self._apply(work, tx)
+        return await self._apply([_identified(each.event) for each in batch], tx)
 
     async def on_triggered(self, batch: Sequence[Message[RuleTriggered]], tx: UnitTx) -> Sequence[Fact]:
         """Rules that set fields; more hops than allowed are refused, so that rules cannot run in circles."""
@@ -111,38 +76,30 @@ class Apply:
             if fact.hops > HOPS_MAX:
                 raise TooManyHops(f"rule {fact.rule_id} would set fields after {fact.hops} automatic effects")
             source = f"dangol/rules/{fact.rule_id}"
-            raw = msgspec.Raw(_json.encode(fact.sets))
-            occurrence = Occurrence(
-                "profile.changed", to_ms(fact.occurred_at), source, f"set:{fact.trigger_id}", fact.sets
+            origin = Origin(
+                fact.occurred_at, source, "", None, msgspec.Raw(_json.encode(fact.sets)), fact.received_ms, fact.hops
             )
-            work.append(
-                (
-                    fact.customer_id,
-                    occurrence,
-                    Origin(fact.occurred_at, source, "", None, raw, fact.received_ms, fact.hops),
-                )
-            )
+            event = _occurrence("profile.changed", f"set:{fact.trigger_id}", fact.sets, origin)
+            work.append(Work(fact.customer_id, event, origin))
         return await self._apply(work, tx)
 
     async def on_responses(self, batch: Sequence[Message[ResponseReceived]], tx: UnitTx) -> Sequence[Fact]:
         work = []
         for each in batch:
             fact = each.event
-            data = {"channel": fact.channel, **fact.data}
-            about = {"message_id": fact.message_id, "campaign_id": fact.campaign_id, **data}
-            occurrence = Occurrence(fact.type, to_ms(fact.time), "dangol/notify", fact.id, data)
-            raw = msgspec.Raw(_json.encode(about))
-            work.append(
-                (
-                    fact.customer_id,
-                    occurrence,
-                    Origin(fact.time, "dangol/notify", fact.channel, None, raw, each.append_ms),
-                )
-            )
+            data = {
+                "message_id": fact.message_id,
+                "campaign_id": fact.campaign_id,
+                "channel": fact.channel,
+                **fact.data,
+            }
+            raw = msgspec.Raw(_json.encode(data))
+            origin = Origin(fact.time, "dangol/notify", fact.channel, None, raw, each.append_ms)
+            work.append(Work(fact.customer_id, _occurrence(fact.type, fact.id, data, origin), origin))
         return await self._apply(work, tx)
 
     async def on_commands(self, batch: Sequence[Message[CommandIssued]], tx: UnitTx) -> Sequence[Fact]:
-        known = await store.known_commands(tx, [each.event.command_id for each in batch])
+        known = await command_store.known_commands(tx, [each.event.command_id for each in batch])
         facts: list[Fact] = []
         notes: list[tuple[str, str, str, int]] = []
         for command in {each.event.command_id: each.event for each in batch}.values():
@@ -153,7 +110,7 @@ class Apply:
             version = held.customer.version if held is not None else 0
             notes.append((command.command_id, command.customer_id, outcome, version))
             facts += found
-        await store.note_commands(tx, tx.unit, notes, tx.now)
+        await command_store.note_commands(tx, tx.unit, notes, tx.now)
         return facts
 
     async def _obey(self, command: CommandIssued, tx: UnitTx) -> tuple[str, Sequence[Fact]]:
@@ -164,37 +121,76 @@ class Apply:
         if command.if_version is not None and command.if_version != held.customer.version:
             return "stale", ()
         source = f"dangol/api/{command.actor}"
-        body = _object.decode(command.body)
-        at_ms = to_ms(command.issued_at)
-        occurrence = Occurrence(_COMMANDS[command.kind], at_ms, source, command.command_id, body)
-        origin = Origin(command.issued_at, source, "", None, command.body, at_ms)
-        return "", await self._apply([(command.customer_id, occurrence, origin)], tx)
+        origin = Origin(command.issued_at, source, "", None, command.body, to_ms(command.issued_at))
+        event = _occurrence(KINDS[command.kind], command.command_id, _object.decode(command.body), origin)
+        return "", await self._apply([Work(command.customer_id, event, origin)], tx)
 
-    async def _apply(self, work: Sequence[tuple[str, Occurrence, Origin]], tx: UnitTx) -> list[Fact]:
+    async def on_timers(self, due: Sequence[Timer], tx: UnitTx) -> Sequence[Fact]:
+        """Days on which something about a customer changes although nothing happens; the key is the customer's id."""
+        definitions = self._definitions()
+        await self._load({each.key for each in due}, tx)
+        others = await self._others({each.key for each in due}, tx)
+        facts: list[Fact] = []
+        timeline: list[Line] = []
+        for timer in due:
+            held = _cache(tx)[timer.key]
+            day = definitions.day_of(to_ms(timer.due))
+            changed, encoded = holding.passed(held, day, definitions, holding.others_of(held, others))
+            if not changed:
+                continue
+            held.customer.version += 1
+            origin = Origin(timer.due, TIME, "", None, msgspec.Raw(b"{}"), to_ms(tx.now))
+            origin.history = timer.due < tx.now - HISTORY_AFTER
+            event = _occurrence("profile.time_passed", str(derived_id("time", timer.key, day)), {}, origin)
+            facts.append(_resolved(held, event, origin, changed, encoded))
+            timeline.append(line(timer.key, event, origin, changed))
+        await self._save({each.key for each in due}, timeline, others, tx)
+        return facts
+
+    async def _apply(self, work: Sequence[Work], tx: UnitTx) -> list[Fact]:
         if not work:
             return []
         cache = _cache(tx)
-        await self._load({customer_id for customer_id, _, _ in work}, tx)
-        others = await self._others(work, tx)
+        definitions = self._definitions()
+        await self._load({each.customer_id for each in work}, tx)
+        others = await self._others({each.customer_id for each in work}, tx, work)
         facts: list[Fact] = []
-        timeline = []
+        timeline: list[Line] = []
         touched: set[str] = set()
-        for customer_id, occurrence, origin in work:
-            held = cache[customer_id]
-            facts.append(_step(customer_id, held, occurrence, origin, others))
-            timeline.append(_line(customer_id, occurrence, origin))
+        for each in work:
+            held = cache[each.customer_id]
+            if each.membership is not None and person.join(held.customer, *each.membership):
+                held.touched, held.dirty, held.parts = held.touched | JOINED, True, []
+            changed, encoded = holding.step(held, each.event, definitions, holding.others_of(held, others))
+            facts.append(_resolved(held, each.event, each.origin, changed, encoded))
+            timeline.append(line(each.customer_id, each.event, each.origin, changed))
             if held.dirty:
-                touched.add(customer_id)
+                touched.add(each.customer_id)
         for customer_id in sorted(touched):
-            held = cache[customer_id]
-            held.dirty = False
-            delivery = person.for_delivery(customer_id, held.customer, tx.now)
-            if _says_more(delivery, held.delivery):
-                held.delivery = delivery
+            delivery = holding.news(cache[customer_id], definitions, tx.now)
+            if delivery is not None:
                 facts.append(delivery)
-        states = [(each, cache[each].customer.version, _state.encode(cache[each].customer)) for each in touched]
-        await store.save(tx, tx.unit, states, timeline)
+        await self._save(touched, timeline, others, tx)
         return facts
+
+    async def _save(self, touched: set[str], timeline: Sequence[Line], others: dict[str, Customer], tx: UnitTx) -> None:
+        """Write what changed; the next day on which a profile changes by itself is a timer of its eldest record."""
+        cache, definitions = _cache(tx), self._definitions()
+        timers = []
+        states = []
+        for customer_id in touched:
+            held = cache[customer_id]
+            held.touched, held.dirty = 0, False
+            customer = held.customer
+            if not customer.linked or customer.linked[0] == customer_id:
+                records = [customer, *holding.others_of(held, others)]
+                due_day = person.due(records, Moment(held.day, definitions)) or 0
+                if due_day and due_day != customer.due_day:
+                    timers.append(Timer(customer_id, definitions.starts(due_day)))
+                customer.due_day = due_day or customer.due_day
+            states.append((customer_id, customer.version, holding.stored(customer)))
+        await tx.set_timers(timers)
+        await store.save(tx, tx.unit, states, timeline)
 
     async def _load(self, customer_ids: set[str], tx: UnitTx) -> None:
         cache = _cache(tx)
@@ -204,25 +200,25 @@ class Apply:
         if len(cache) + len(missing) > CUSTOMERS_CACHED_MAX:
             cache.clear()
             missing = customer_ids
+        definitions = self._definitions()
         bodies = await store.load_customers(tx, missing)
         for customer_id in missing:
             body = bodies.get(customer_id)
-            customer = _state_decoder.decode(body) if body is not None else Customer(customer_id)
-            view = person.view([customer])
-            delivery = person.for_delivery(customer_id, customer, tx.now)
-            cache[customer_id] = Held(customer, view, _json.encode(view), delivery)
+            customer = holding.restored(body) if body is not None else Customer(customer_id)
+            cache[customer_id] = holding.hold(customer_id, customer, definitions, tx.now)
 
-    async def _others(self, work: Sequence[tuple[str, Occurrence, Origin]], tx: UnitTx) -> dict[str, Customer]:
+    @staticmethod
+    async def _others(customer_ids: set[str], tx: UnitTx, work: Sequence[Work] = ()) -> dict[str, Customer]:
         """The other records of the people concerned, as committed: they belong to other units and are only read."""
         cache = _cache(tx)
-        wanted: set[str] = set()
-        for customer_id, occurrence, _ in work:
-            linked = set(occurrence.linked) | set(cache[customer_id].customer.linked)
-            wanted |= linked - {customer_id}
+        wanted = {other for each in customer_ids for other in cache[each].customer.linked if other != each}
+        for each in work:
+            if each.membership is not None:
+                wanted.update(other for other in each.membership[1] if other != each.customer_id)
         if not wanted:
             return {}
         bodies = await store.load_customers(tx, wanted)
-        return {customer_id: _state_decoder.decode(body) for customer_id, body in bodies.items()}
+        return {customer_id: holding.restored(body) for customer_id, body in bodies.items()}
 
 
 def _cache(tx: UnitTx) -> dict[str, Held]:
@@ -230,23 +226,48 @@ def _cache(tx: UnitTx) -> dict[str, Held]:
     return held
 
 
-def _step(
-    customer_id: str, held: Held, occurrence: Occurrence, origin: Origin, others: dict[str, Customer]
+def _identified(fact: EventIdentified) -> Work:
+    event = _received.decode(fact.event)
+    origin = Origin(
+        event.time,
+        event.source,
+        fact.channel or event.channel,
+        event.branch,
+        event.data,
+        fact.received_ms,
+        history=event.history,
+        traffic=fact.traffic,
+    )
+    data = _object.decode(event.data) if person.has_effect(event.type) else {}
+    occurrence = _occurrence(event.type, event.id, data, origin)
+    occurrence.identifiers = fact.identifiers
+    return Work(fact.customer_id, occurrence, origin, (fact.person_id, fact.linked, fact.links_revision))
+
+
+def _occurrence(kind: str, event_id: str, data: dict[str, Any], origin: Origin) -> Occurrence:
+    return Occurrence(
+        kind,
+        to_ms(origin.time),
+        origin.source,
+        event_id,
+        data,
+        {},
+        origin.channel,
+        origin.branch or "",
+        origin.received_ms,
+        origin.history,
+        origin.traffic,
+    )
+
+
+def _resolved(
+    held: Held, event: Occurrence, origin: Origin, changed: dict[str, Change], encoded: bytes
 ) -> EventResolved:
-    customer = held.customer
-    before, encoded = _seen(customer_id, held, others)
-    changed: dict[str, Change] = {}
-    if person.apply(customer, occurrence):
-        held.dirty = True
-        held.view = person.view([customer])
-        held.encoded = _json.encode(held.view)
-        after, encoded = _seen(customer_id, held, others)
-        changed = person.differences(before, after)
     return EventResolved(
-        occurrence.id,
-        customer_id,
-        customer.person_id,
-        occurrence.type,
+        event.id,
+        held.id,
+        held.customer.person_id,
+        event.type,
         origin.source,
         origin.time,
         origin.received_ms,
@@ -255,20 +276,11 @@ def _step(
         data=_scrubbed(origin.raw),
         profile=msgspec.Raw(encoded),
         changed=changed,
-        linked=customer.linked,
+        linked=held.customer.linked,
         hops=origin.hops,
         history=origin.history,
         traffic=origin.traffic,
     )
-
-
-def _seen(customer_id: str, held: Held, others: dict[str, Customer]) -> tuple[dict[str, Any], bytes]:
-    """The person's view: the record's own, unless other records belong to the person too."""
-    linked = [others[each] for each in held.customer.linked if each != customer_id and each in others]
-    if not linked:
-        return held.view, held.encoded
-    view = person.view([held.customer, *linked])
-    return view, _json.encode(view)
 
 
 def _scrubbed(raw: msgspec.Raw) -> msgspec.Raw:
@@ -276,23 +288,3 @@ def _scrubbed(raw: msgspec.Raw) -> msgspec.Raw:
     if _PRIVATE_WORD.search(raw) is None:
         return raw
     return msgspec.Raw(_json.encode(person.without_contact_data(_object.decode(raw))))
-
-
-def _says_more(new: ProfileUpdated, old: ProfileUpdated) -> bool:
-    """Whether two delivery views differ in more than their version and instant."""
-    return any(
-        getattr(new, name) != getattr(old, name)
-        for name in ("person_id", "contacts", "consents", "zone", "suppressed", "attributes", "linked")
-    )
-
-
-def _line(customer_id: str, occurrence: Occurrence, origin: Origin) -> tuple[Any, ...]:
-    return (
-        customer_id,
-        origin.time,
-        occurrence.id,
-        occurrence.type,
-        origin.source,
-        origin.channel,
-        bytes(origin.raw),
-    )

@@ -14,9 +14,11 @@ from libs.common.clock import derived_id
 from libs.common.errors import Poison, Transient
 from libs.common.events import EventIdentified, EventReceived, Fact
 from libs.common.unit import Message, UnitTx
-from services.profile import identity, store
+from services.profile import identity
 from services.profile.identity import Assignment, Findings
 from services.profile.normal import normalised
+from services.profile.store import arrivals
+from services.profile.store import identity as store
 
 _BACKLOG_DAYS = 1
 """A message may have waited that long in the log beyond the age that the door allows."""
@@ -46,8 +48,8 @@ class Identify:
     async def _first_seen(self, batch: Sequence[Message[EventReceived]], tx: UnitTx) -> list[Message[EventReceived]]:
         """The events that were not here before; the same id with another body is kept as a conflict."""
         oldest = tx.now - self._live_age - timedelta(days=_BACKLOG_DAYS)
-        first: dict[bool, dict[str, tuple[store.Sighting, Message[EventReceived]]]] = {False: {}, True: {}}
-        again: list[tuple[store.Sighting, Message[EventReceived], str]] = []
+        first: dict[bool, dict[str, tuple[arrivals.Sighting, Message[EventReceived]]]] = {False: {}, True: {}}
+        again: list[tuple[arrivals.Sighting, Message[EventReceived], str]] = []
         for each in batch:
             if each.event.time < oldest and not each.event.history:
                 raise Poison(f"a live event of {each.event.time.isoformat()} is older than ids are remembered")
@@ -57,19 +59,19 @@ class Identify:
                 again.append((sighting, each, held[0].body))
         fresh: list[Message[EventReceived]] = []
         for history, found in first.items():
-            known = await store.remember(tx, [sighting for sighting, _ in found.values()], history=history)
+            known = await arrivals.remember(tx, [sighting for sighting, _ in found.values()], history=history)
             if history:
                 # What may still come live, or came so, counts as the same: a day's sheet repeats its receipts.
                 young = [each for key, (each, old) in found.items() if key not in known and old.event.time >= oldest]
-                known |= await store.remember(tx, young, history=False)
+                known |= await arrivals.remember(tx, young, history=False)
             again += [(*found[key], body) for key, body in known.items()]
             fresh += [each for key, (_, each) in found.items() if key not in known]
         await self._refuse(again, tx)
         return fresh
 
-    async def _refuse(self, again: Sequence[tuple[store.Sighting, Message[EventReceived], str]], tx: UnitTx) -> None:
+    async def _refuse(self, again: Sequence[tuple[arrivals.Sighting, Message[EventReceived], str]], tx: UnitTx) -> None:
         conflicts = [each for sighting, each, body in again if sighting.body != body]
-        await store.keep_conflicts(
+        await arrivals.keep_conflicts(
             tx,
             tx.now,
             [(each.event.source, each.event.id, each.event.time, each.value) for each in conflicts],
@@ -137,11 +139,11 @@ def _record_id(event: EventReceived) -> str:
     return str(derived_id("record", event.source, event.id))
 
 
-def _sighting(each: Message[EventReceived]) -> store.Sighting:
+def _sighting(each: Message[EventReceived]) -> arrivals.Sighting:
     event = each.event
     name = blake2b(f"{event.source}\0{event.id}".encode(), digest_size=16)
     body = blake2b(each.value, digest_size=16)
-    return store.Sighting(event.time.date(), name.hexdigest(), body.hexdigest())
+    return arrivals.Sighting(event.time.date(), name.hexdigest(), body.hexdigest())
 
 
 def _own_records(keys: set[str]) -> set[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from zoneinfo import available_timezones
+
+from pydantic import Field, field_validator
 
 from libs.common.settings import CommonSettings, Port
 
@@ -15,6 +17,10 @@ class ProfileSettings(CommonSettings):
         validation_alias="DANGOL_REGION",
         description="use a country's two letters: telephone numbers without a country code belong there",
     )
+    company_zone: str = Field(
+        "Asia/Seoul",
+        description="use a name of the IANA time zone database; days of customers are counted in it",
+    )
     live_age_days: int = Field(
         35,
         ge=1,
@@ -24,3 +30,10 @@ class ProfileSettings(CommonSettings):
     )
     database_connections: int = Field(12, ge=2, le=100, validation_alias="DANGOL_PROFILE_DATABASE_CONNECTIONS")
     batch_max: int = Field(500, ge=1, le=5000, validation_alias="DANGOL_PROFILE_BATCH_MAX")
+
+    @field_validator("company_zone")
+    @classmethod
+    def _is_known(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"{zone!r} is not a time zone")
+        return zone

@@ -142,7 +142,11 @@ async def test_one_event_makes_two_known_customers_one_person(caller: Caller) ->
 
     async def one() -> bool:
         found = [await caller.customer(loyalty_card="loop-card-1"), await caller.customer(phone="+821099990001")]
-        views = [(each["person_id"], each["profile"]["purchase_count"], each["spent"]) for each in found if each]
+        views = [
+            (each["person_id"], each["profile"]["purchase_count"], each["purchases"]["spent"])
+            for each in found
+            if each is not None
+        ]
         return len(views) == 2 and views[0] == views[1] and views[0][1:] == (3, {"KRW": "7000"})
 
     await until(one, "one person with three purchases")
@@ -158,5 +162,5 @@ async def test_history_builds_the_profile_and_causes_nothing(caller: Caller) -> 
     await caller.send("web", fresh)
     await delivered(caller, event_id=fresh["id"], campaign_id="loop-history")
     found = await caller.customer(email=held["email"])
-    assert found is not None and found["spent"] == {"KRW": "12000"}
+    assert found is not None and found["purchases"]["spent"] == {"KRW": "12000"}
     assert await caller.decisions(customer_id=customer_id, event_id=old["id"]) == []

@@ -103,9 +103,9 @@ async def held(caller: Caller, kind: str, customers: list[str]) -> dict[str, Sum
     """What the profiles hold, for those who are known."""
     found = {each: await caller.customer(**{kind: each}) for each in customers}
     return {
-        name: Sums(view["profile"]["purchase_count"], view["refund_count"], Decimal(view["spent"]["GBP"]))
+        name: Sums(view["profile"]["purchase_count"], bought["refund_count"], Decimal(bought["spent"]["GBP"]))
         for name, view in found.items()
-        if view is not None and "GBP" in view["spent"]
+        if view is not None and "GBP" in (bought := view["purchases"])["spent"]
     }
 
 

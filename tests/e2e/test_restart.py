@@ -30,7 +30,7 @@ async def test_services_that_were_killed_continue_where_they_were(stack: Stack, 
     await caller.send("pos", *(purchase(100, identifiers=CARD) for _ in range(COUNT)))
     found = await bought(caller, 2 * COUNT)
     assert found["profile"]["purchase_count"] == 2 * COUNT
-    assert found["spent"] == {"KRW": str(2 * COUNT * 100)}
+    assert found["purchases"]["spent"] == {"KRW": str(2 * COUNT * 100)}
     lines = [each["id"] for each in await caller.timeline(found["customer_id"])]
     assert len(lines) == len(set(lines)) == 2 * COUNT
 

@@ -26,9 +26,12 @@ from libs.common.topics import (
     partition_of,
     strongest_identifier,
 )
-from services.profile import reading, store
+from services.profile import reading
 from services.profile.app import build
+from services.profile.person import Definitions
 from services.profile.settings import ProfileSettings
+from services.profile.store import arrivals
+from services.profile.store import identity as store
 
 UNITS = 2
 
@@ -54,7 +57,7 @@ class Profile:
 
     async def customer(self, key: str) -> dict[str, Any] | None:
         records = await store.records_of(self.connection, key=key)
-        return await reading.customer(self.connection, records[0], records) if records else None
+        return await reading.customer(self.connection, records[0], records, Definitions()) if records else None
 
     async def until(self, key: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         async with asyncio.timeout(20):
@@ -127,7 +130,7 @@ async def test_events_of_one_card_add_up_and_a_repeat_has_no_second_effect(profi
     await profile.send(first)
     await profile.send(purchase("3", 1, loyalty_card="c"))
     found = await profile.until("loyalty_card:c", lambda c: c["profile"]["purchase_count"] == 3)
-    assert found["spent"] == {"KRW": "1501"}
+    assert found["purchases"]["spent"] == {"KRW": "1501"}
     assert len(await profile.log(EVENT_RESOLVED)) == 3
 
 
@@ -138,8 +141,8 @@ async def test_the_same_id_with_another_body_is_a_conflict_without_effect(profil
     await profile.until("loyalty_card:c", lambda c: c["profile"]["purchase_count"] == 1)
     await profile.send(other, purchase("2", 10, loyalty_card="c"))
     found = await profile.until("loyalty_card:c", lambda c: c["profile"]["purchase_count"] == 2)
-    assert found["spent"] == {"KRW": "1010"}
-    [row] = await store.conflicts_page(profile.connection, None, 10)
+    assert found["purchases"]["spent"] == {"KRW": "1010"}
+    [row] = await arrivals.conflicts_page(profile.connection, None, 10)
     assert (row["source"], row["event_id"], row["body"]) == ("store-1/pos-1", "1", msgspec.json.encode(other))
 
 
@@ -150,7 +153,7 @@ async def test_an_event_with_two_known_customers_makes_them_one_person(profile: 
     assert card["person_id"] != phone["person_id"]
     await profile.send(purchase("3", 1, loyalty_card="c", phone="+82 10 1234 5678"))
     merged = await profile.until("phone:+821012345678", lambda c: c["profile"]["purchase_count"] == 3)
-    assert merged["spent"] == {"KRW": "16"}
+    assert merged["purchases"]["spent"] == {"KRW": "16"}
     assert set(merged["records"]) == {card["customer_id"], phone["customer_id"]}
     assert merged["person_id"] in (card["person_id"], phone["person_id"])
 

@@ -10,7 +10,7 @@ from libs.common.clock import from_ms, now, to_ms
 from libs.common.events import EventIdentified, EventReceived, EventResolved, ProfileUpdated
 from libs.common.topics import EVENT_IDENTIFIED, EVENT_RESOLVED, PROFILE_UPDATED
 from services.profile import person
-from services.profile.person import Customer, Occurrence
+from services.profile.person import Customer, Definitions, Moment, Occurrence
 from tests.load import by_hand
 from tests.load.by_hand import Sent
 from tests.load.meter import Meter
@@ -21,6 +21,7 @@ _unpack = msgspec.msgpack.Decoder(Customer).decode
 _fact = msgspec.json.Decoder(EventIdentified).decode
 _event = msgspec.json.Decoder(EventReceived).decode
 _object = msgspec.json.Decoder(dict[str, Any]).decode
+_DEFINED = Definitions()
 _private = [f'"{name}"'.encode() for name in person.PRIVATE]
 
 _LOAD = "SELECT customer_id, body FROM customer WHERE customer_id = ANY($1::uuid[])"
@@ -29,7 +30,7 @@ _SAVE = """
     SELECT 0, * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[])
     ON CONFLICT (customer_id) DO UPDATE SET version = excluded.version, body = excluded.body
 """
-_LINE = ("unit", "customer_id", "time", "event_id", "type", "source", "channel", "body")
+_LINE = ("unit", "customer_id", "time", "event_id", "type", "source", "channel", "body", "told")
 
 
 async def apply(database_url: str, bootstrap: str, meter: Meter) -> None:
@@ -46,11 +47,12 @@ async def apply(database_url: str, bootstrap: str, meter: Meter) -> None:
         out: list[Sent] = []
         lines: list[tuple[Any, ...]] = []
         at = now()
+        today = Moment(_DEFINED.day_of(to_ms(at)), _DEFINED)
         for fact in facts:
             out.append(_resolved(known[fact.customer_id], views, fact, lines))
         touched = sorted({fact.customer_id for fact in facts})
         for each in touched:
-            delivery = person.for_delivery(each, known[each], at)
+            delivery = person.for_delivery(each, known[each], today, at)
             if _news(delivery, told.get(each)):
                 told[each] = delivery
                 out.append((PROFILE_UPDATED.name, each.encode(), _encode(delivery)))
@@ -67,22 +69,16 @@ def _resolved(
 ) -> Sent:
     event = _event(fact.event)
     data = bytes(event.data)
-    before = views.get(fact.customer_id) or person.view([customer])
+    at_ms = to_ms(event.time)
+    today = Moment(_DEFINED.day_of(at_ms), _DEFINED)
+    before = views.get(fact.customer_id) or person.view([customer], today)
     document = _object(data)
-    person.apply(
-        customer,
-        Occurrence(
-            event.type,
-            to_ms(event.time),
-            event.source,
-            event.id,
-            document,
-            fact.identifiers,
-            fact.linked,
-            fact.person_id,
-        ),
+    branch = event.branch or ""
+    known = Occurrence(
+        event.type, at_ms, event.source, event.id, document, fact.identifiers, fact.channel, branch, fact.received_ms
     )
-    after = views[fact.customer_id] = person.view([customer])
+    person.apply(customer, known, _DEFINED)
+    after = views[fact.customer_id] = person.view([customer], today)
     if any(word in data for word in _private):
         data = _encode(person.without_contact_data(document))
     resolved = EventResolved(
@@ -99,8 +95,9 @@ def _resolved(
         profile=msgspec.Raw(_encode(after)),
         changed=person.differences(before, after),
     )
-    at = from_ms(to_ms(event.time))
-    lines.append((0, fact.customer_id, at, event.id, event.type, event.source, fact.channel, bytes(event.data)))
+    at = from_ms(at_ms)
+    told = _pack((fact.received_ms, fact.identifiers, branch, resolved.changed))
+    lines.append((0, fact.customer_id, at, event.id, event.type, event.source, fact.channel, bytes(event.data), told))
     return EVENT_RESOLVED.name, fact.customer_id.encode(), _encode(resolved)
 
 

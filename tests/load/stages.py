@@ -12,9 +12,9 @@ from libs.common import clock, migrations, worker_tables
 from libs.common.events import EventIdentified, EventReceived, Fact
 from libs.common.topics import EVENT_IDENTIFIED, EVENT_RECEIVED, EVENT_RESOLVED, PROFILE_UPDATED, Topic
 from libs.common.unit import Input, WorkerSpec
-from services.profile import store
 from services.profile.apply import Apply
 from services.profile.identify import Identify
+from services.profile.store import arrivals
 from tests.load import payload
 from tests.load.echo import ECHOED, SAID, Said, on_said
 from tests.tally import GIVEN, SPLIT, TABLES, Given, Tally
@@ -99,6 +99,6 @@ async def make_tables(stage: Stage, database_url: str) -> None:
     await migrations.upgrade(stage.service, database_url)
     connection = await asyncpg.connect(database_url)
     try:
-        await store.arrange_days(connection, clock.now().date(), LIVE_AGE_DAYS)
+        await arrivals.arrange_days(connection, clock.now().date(), LIVE_AGE_DAYS)
     finally:
         await connection.close()

@@ -176,7 +176,7 @@ async def verdict(stack: Stack, shop: Shop, kills_of_notify: int, seconds: float
         found = await shop.caller.customer(account=account)
         assert found is not None
         assert found["profile"]["purchase_count"] == expected.purchases[account]
-        assert found["spent"].get("KRW", "0") == str(expected.spent[account])
+        assert found["purchases"]["spent"].get("KRW", "0") == str(expected.spent[account])
 
 
 def read_ledger(stack: Stack, channel: str, recipients: dict[str, str]) -> Any:

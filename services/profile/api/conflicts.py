@@ -1,0 +1,29 @@
+"""Which events came with the id of another event and another body?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+
+from libs.common.web import Cursor, Limit, Page, decode_cursor, page_of
+from services.profile import reading
+from services.profile.api.desk import Desk, Operator
+from services.profile.store import arrivals as store
+
+
+def make_router(desk: Desk) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/conflicts")
+    async def list_conflicts(who: Operator, limit: Limit = 100, cursor: Cursor = None) -> Page[dict[str, Any]]:
+        """Events that came with the id of another event and another body: kept, without effect, newest first."""
+        del who
+        before = decode_cursor(cursor, tuple[datetime])
+        async with desk.database.connection() as connection:
+            rows = await store.conflicts_page(connection, before[0] if before else None, limit + 1)
+        items, following = page_of([reading.conflict(row) for row in rows], limit, lambda e: (e["at"],))
+        return Page(items=items, next=following)
+
+    return router

@@ -1,0 +1,161 @@
+"""What does an event change in what is known of a customer? Pure: a state and an event in, a state and changes out.
+
+State is kept per customer record. A person may consist of several records, which are never copied into one another:
+a view adds them up, so that taking them apart again is exact. What a profile holds stands in chapters, one file each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from libs.common.clock import from_ms
+from libs.common.events import Change, Consent, ProfileUpdated
+from services.profile.person.cases import CASES
+from services.profile.person.chapter import Chapter, Moment, Records
+from services.profile.person.consents import CONSENTS
+from services.profile.person.contacts import CONTACTS
+from services.profile.person.definitions import Definitions
+from services.profile.person.deliverability import DELIVERABILITY
+from services.profile.person.occurrence import Effect, Occurrence
+from services.profile.person.presence import PRESENCE
+from services.profile.person.purchases import PURCHASES
+from services.profile.person.state import Customer
+from services.profile.person.traits import TRAITS
+
+CHAPTERS: Final[tuple[Chapter, ...]] = (
+    PRESENCE,
+    TRAITS,
+    CONTACTS,
+    CONSENTS,
+    DELIVERABILITY,
+    CASES,
+    PURCHASES,
+)
+"""In the order in which a field of the same name in two of them would count: the later one."""
+
+_KEEPING: Final = {chapter.keeps: 1 << at for at, chapter in enumerate(CHAPTERS) if chapter.keeps}
+"""A bit for each attribute of a customer that a chapter keeps."""
+
+READ: Final = tuple(sum(_KEEPING[name] for name in chapter.reads) for chapter in CHAPTERS)
+"""For each chapter the bits of what its views look at."""
+
+AGES: Final = tuple(chapter.ages for chapter in CHAPTERS)
+DELIVERED: Final = sum(
+    _KEEPING[name] for chapter in (TRAITS, CONTACTS, CONSENTS, DELIVERABILITY, CASES) for name in chapter.reads
+)
+"""What delivery looks at: a change of anything else is no news to it."""
+
+_Act = tuple[int, str, Any, Effect]
+
+
+def _act(chapter: Chapter, effect: Effect) -> _Act:
+    return _KEEPING[chapter.keeps], chapter.keeps, chapter.state, effect
+
+
+_ALWAYS: Final = tuple(_act(chapter, chapter.every) for chapter in CHAPTERS if chapter.every is not None)
+_EFFECTS: Final[dict[str, tuple[_Act, ...]]] = {
+    kind: tuple(_act(chapter, chapter.effects[kind]) for chapter in CHAPTERS if kind in chapter.effects)
+    for kind in sorted({kind for chapter in CHAPTERS for kind in chapter.effects})
+}
+
+
+def has_effect(kind: str) -> bool:
+    """Whether the data of such an event changes any profile; of others only the envelope counts."""
+    return kind in _EFFECTS
+
+
+def apply(customer: Customer, event: Occurrence, definitions: Definitions) -> int:
+    """Change `customer` by one event; returns the bits of what changed, 0 when nothing did."""
+    touched = 0
+    for bit, name, make, effect in (*_ALWAYS, *_EFFECTS.get(event.type, ())):
+        held = getattr(customer, name)
+        if held is None:
+            made = make()
+            if effect(made, event, definitions):
+                setattr(customer, name, made)
+                touched |= bit
+        elif effect(held, event, definitions):
+            touched |= bit
+    if touched:
+        customer.version += 1
+    return touched
+
+
+def computed(name: str) -> bool:
+    """Whether a name of the view is kept for what follows from events: nobody sets it by calling a trait so."""
+    return name == "version" or any(chapter.reserved(name) for chapter in CHAPTERS)
+
+
+def part(index: int, records: Records, at: Moment) -> dict[str, Any]:
+    """The fields of one chapter."""
+    found = CHAPTERS[index].fields(records, at)
+    if CHAPTERS[index] is TRAITS:
+        return {name: value for name, value in found.items() if not computed(name)}
+    return found
+
+
+def parts(records: Records, at: Moment) -> list[dict[str, Any]]:
+    return [part(index, records, at) for index in range(len(CHAPTERS))]
+
+
+def whole(found: list[dict[str, Any]], version: int) -> dict[str, Any]:
+    """The person as rules and the history see them: flat, and nothing to reach or name them by."""
+    seen: dict[str, Any] = {}
+    for each in found:
+        seen |= each
+    seen["version"] = version
+    return seen
+
+
+def view(records: Records, at: Moment) -> dict[str, Any]:
+    """The person on a day; `records` are all of theirs, the one whose version counts first."""
+    return whole(parts(records, at), records[0].version)
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Change]:
+    """The fields of two views that are not the same."""
+    return {
+        name: Change(before.get(name), after.get(name))
+        for name in before.keys() | after.keys()
+        if before.get(name) != after.get(name)
+    }
+
+
+def sections(records: Records, at: Moment) -> dict[str, Any]:
+    """What people see of the person: a section per chapter that has something to show."""
+    return {chapter.name: chapter.shown(records, at) for chapter in CHAPTERS if chapter.shown is not None}
+
+
+def due(records: Records, at: Moment) -> int | None:
+    """The first day after `at` on which the view changes by the passing of time alone."""
+    return min((day for chapter in CHAPTERS if (day := chapter.due(records, at)) is not None), default=None)
+
+
+def suppressed(records: Records, at: Moment) -> list[str]:
+    """Reasons for which the person may not be contacted."""
+    return sorted({reason for chapter in CHAPTERS for reason in chapter.suppresses(records, at)})
+
+
+def for_delivery(customer_id: str, customer: Customer, moment: Moment, at: datetime) -> ProfileUpdated:
+    """What delivery needs of this record; `version` is the record's, whoever else belongs to the person."""
+    traits = customer.traits.held if customer.traits is not None else {}
+    contacts = customer.contacts.held if customer.contacts is not None else {}
+    consents = customer.consents.held if customer.consents is not None else {}
+    zone = traits.get("zone")
+    return ProfileUpdated(
+        customer_id,
+        customer.person_id,
+        customer.version,
+        contacts={channel: str(trait.value) for channel, trait in sorted(contacts.items())},
+        consents={
+            channel: Consent(said.granted, from_ms(said.at_ms), said.source)
+            for channel, said in sorted(consents.items())
+        },
+        zone=str(zone.value) if zone is not None else None,
+        suppressed=suppressed([customer], moment),
+        attributes={name: trait.value for name, trait in sorted(traits.items())},
+        linked=customer.linked,
+        updated_at=at,
+    )

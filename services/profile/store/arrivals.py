@@ -1,0 +1,81 @@
+"""Which events were here before? Ids by day of their time, and what came again with another body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from libs.common.db import Row, Tx
+
+
+class Sighting(NamedTuple):
+    """An event's identity as remembered: the day of its time, and hashes of (source, id) and of its body, in hex."""
+
+    day: date
+    key: str
+    body: str
+
+
+async def remember(tx: Tx, sightings: Iterable[Sighting], *, history: bool) -> dict[str, str]:
+    """Note events; returns those that were noted before, by key, with the hash of the body they had then."""
+    wanted = sorted(sightings)
+    if not wanted:
+        return {}
+    table = "seen_history" if history else "seen"
+    columns = [list(column) for column in zip(*wanted, strict=True)]
+    inserted = await tx.fetch(
+        f"INSERT INTO {table} (day, key, body) SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[])"
+        " ON CONFLICT DO NOTHING RETURNING key",
+        *columns,
+    )
+    if len(inserted) == len(wanted):
+        return {}
+    new = {row["key"].hex for row in inserted}
+    old = [each for each in wanted if each.key not in new]
+    rows = await tx.fetch(
+        f"SELECT s.key, s.body FROM {table} s"
+        " JOIN unnest($1::date[], $2::uuid[]) AS w (day, key) ON s.day = w.day AND s.key = w.key",
+        [each.day for each in old],
+        [each.key for each in old],
+    )
+    return {row["key"].hex: row["body"].hex for row in rows}
+
+
+async def keep_conflicts(tx: Tx, at: datetime, rows: Sequence[tuple[str, str, datetime, bytes]]) -> None:
+    """Rows are source, event id, time and the body that came second."""
+    if rows:
+        await tx.execute(
+            "INSERT INTO conflict (at, source, event_id, time, body)"
+            " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::bytea[]) ON CONFLICT DO NOTHING",
+            at,
+            *[list(column) for column in zip(*rows, strict=True)],
+        )
+
+
+async def conflicts_page(connection: Any, before: datetime | None, count: int) -> list[Row]:
+    rows: list[Row] = await connection.fetch(
+        "SELECT at, source, event_id, time, body FROM conflict WHERE $1::timestamptz IS NULL OR at < $1"
+        " ORDER BY at DESC LIMIT $2",
+        before,
+        count,
+    )
+    return rows
+
+
+async def arrange_days(connection: Any, today: date, age_days: int) -> None:
+    """Have a partition for each day on which a live event may lie, and drop those that are over."""
+    wanted = [today + timedelta(days=offset) for offset in range(-age_days - 1, 3)]
+    rows = await connection.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'seen'::regclass"
+    )
+    existing = {row["name"] for row in rows}
+    for day in wanted:
+        name = f"seen_{day:%Y%m%d}"
+        if name not in existing:
+            await connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF seen"
+                f" FOR VALUES FROM ('{day}') TO ('{day + timedelta(days=1)}')"
+            )
+    for name in sorted(existing - {f"seen_{day:%Y%m%d}" for day in wanted}):
+        await connection.execute(f"DROP TABLE IF EXISTS {name}")

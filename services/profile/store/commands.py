@@ -1,0 +1,31 @@
+"""What became of the commands of the API? Outcomes by id."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from libs.common.db import Tx
+
+
+async def note_commands(tx: Tx, unit: int, rows: Sequence[tuple[str, str, str, int]], at: datetime) -> None:
+    """Rows are command id, customer id, outcome (empty when applied) and the profile's version after it."""
+    if rows:
+        await tx.execute(
+            "INSERT INTO command (unit, command_id, customer_id, outcome, version, applied_at)"
+            " SELECT $1, *, $6 FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::bigint[]) ON CONFLICT DO NOTHING",
+            unit,
+            *[list(column) for column in zip(*rows, strict=True)],
+            at,
+        )
+
+
+async def known_commands(tx: Tx, command_ids: Collection[str]) -> set[str]:
+    rows = await tx.fetch("SELECT command_id FROM command WHERE command_id = ANY($1::uuid[])", list(command_ids))
+    return {str(row["command_id"]) for row in rows}
+
+
+async def command_outcome(connection: Any, command_id: str) -> tuple[str, int] | None:
+    row = await connection.fetchrow("SELECT outcome, version FROM command WHERE command_id = $1", command_id)
+    return None if row is None else (row["outcome"], row["version"])
