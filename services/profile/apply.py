@@ -28,6 +28,7 @@ from services.profile import holding, person
 from services.profile.commands import KINDS
 from services.profile.holding import JOINED, Held
 from services.profile.person import Customer, Definitions, Moment, Occurrence
+from services.profile.projecting import Happened, Projection
 from services.profile.store import commands as command_store
 from services.profile.store import customers as store
 from services.profile.timeline import Line, Origin, line
@@ -48,11 +49,9 @@ Membership = tuple[str, Sequence[str], int]
 """The person that a record belongs to, all its records, and the revision of that knowledge."""
 
 
-class Work(msgspec.Struct, gc=False):
-    """One thing that happened to one customer."""
+class Work(Happened, gc=False):
+    """What happened, with where it comes from and what it says of who belongs to the person."""
 
-    customer_id: str
-    event: Occurrence
     origin: Origin
     membership: Membership | None = None
 
@@ -60,8 +59,11 @@ class Work(msgspec.Struct, gc=False):
 class Apply:
     """One instance for all units; all state is in the transaction's cache."""
 
-    def __init__(self, definitions: Callable[[], Definitions] = Definitions) -> None:
+    def __init__(
+        self, definitions: Callable[[], Definitions] = Definitions, projections: Sequence[Projection] = ()
+    ) -> None:
         self._definitions = definitions
+        self._projections = projections
 
     async def on_identified(self, batch: Sequence[Message[EventIdentified]], tx: UnitTx) -> Sequence[Fact]:
         return await self._apply([_identified(each.event) for each in batch], tx)
@@ -144,7 +146,7 @@ class Apply:
             event = _occurrence("profile.time_passed", str(derived_id("time", timer.key, day)), {}, origin)
             facts.append(_resolved(held, event, origin, changed, encoded))
             timeline.append(line(timer.key, event, origin, changed))
-        await self._save({each.key for each in due}, timeline, others, tx)
+        await self._save({each.key for each in due}, (), timeline, others, tx)
         return facts
 
     async def _apply(self, work: Sequence[Work], tx: UnitTx) -> list[Fact]:
@@ -170,16 +172,26 @@ class Apply:
             delivery = holding.news(cache[customer_id], definitions, tx.now)
             if delivery is not None:
                 facts.append(delivery)
-        await self._save(touched, timeline, others, tx)
+        await self._save(touched, work, timeline, others, tx)
         return facts
 
-    async def _save(self, touched: set[str], timeline: Sequence[Line], others: dict[str, Customer], tx: UnitTx) -> None:
+    async def _save(
+        self,
+        touched: set[str],
+        happened: Sequence[Happened],
+        timeline: Sequence[Line],
+        others: dict[str, Customer],
+        tx: UnitTx,
+    ) -> None:
         """Write what changed; the next day on which a profile changes by itself is a timer of its eldest record."""
         cache, definitions = _cache(tx), self._definitions()
+        changed = [cache[customer_id] for customer_id in sorted(touched)]
+        for projection in self._projections:
+            await projection.keep(tx, changed, happened)
         timers = []
         states = []
-        for customer_id in touched:
-            held = cache[customer_id]
+        for held in changed:
+            customer_id = held.id
             held.touched, held.dirty = 0, False
             customer = held.customer
             if not customer.linked or customer.linked[0] == customer_id:
