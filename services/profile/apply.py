@@ -25,16 +25,13 @@ from libs.common.events import (
 from libs.common.timers import Timer
 from libs.common.unit import Message, UnitTx
 from services.profile import holding, person
+from services.profile.cabinet import Cabinet
 from services.profile.commands import KINDS
 from services.profile.holding import JOINED, Held
-from services.profile.person import Customer, Definitions, Moment, Occurrence
+from services.profile.person import Definitions, Occurrence
 from services.profile.projecting import Happened, Projection
 from services.profile.store import commands as command_store
-from services.profile.store import customers as store
 from services.profile.timeline import Line, Origin, line
-
-CUSTOMERS_CACHED_MAX: Final = 20_000
-"""Per unit; the cache is emptied when it is over, which is seldom and cheap beside an eviction order."""
 
 HISTORY_AFTER: Final = timedelta(days=2)
 """What time brought about longer ago than this is told as history: nobody is to act on it any more."""
@@ -108,16 +105,14 @@ class Apply:
             if command.command_id in known:
                 continue
             outcome, found = await self._obey(command, tx)
-            held = _cache(tx).get(command.customer_id)
-            version = held.customer.version if held is not None else 0
+            version = (await self._one(command.customer_id, tx)).customer.version
             notes.append((command.command_id, command.customer_id, outcome, version))
             facts += found
         await command_store.note_commands(tx, tx.unit, notes, tx.now)
         return facts
 
     async def _obey(self, command: CommandIssued, tx: UnitTx) -> tuple[str, Sequence[Fact]]:
-        await self._load({command.customer_id}, tx)
-        held = _cache(tx)[command.customer_id]
+        held = await self._one(command.customer_id, tx)
         if held.customer.version == 0:
             return "unknown", ()
         if command.if_version is not None and command.if_version != held.customer.version:
@@ -127,115 +122,56 @@ class Apply:
         event = _occurrence(KINDS[command.kind], command.command_id, _object.decode(command.body), origin)
         return "", await self._apply([Work(command.customer_id, event, origin)], tx)
 
+    async def _one(self, customer_id: str, tx: UnitTx) -> Held:
+        cabinet = self._cabinet(tx)
+        await cabinet.open([customer_id])
+        return cabinet[customer_id]
+
     async def on_timers(self, due: Sequence[Timer], tx: UnitTx) -> Sequence[Fact]:
         """Days on which something about a customer changes although nothing happens; the key is the customer's id."""
-        definitions = self._definitions()
-        await self._load({each.key for each in due}, tx)
-        others = await self._others({each.key for each in due}, tx)
+        cabinet = self._cabinet(tx)
+        definitions = cabinet.definitions
+        await cabinet.open({each.key for each in due})
         facts: list[Fact] = []
         timeline: list[Line] = []
         for timer in due:
-            held = _cache(tx)[timer.key]
+            held = cabinet[timer.key]
             day = definitions.day_of(to_ms(timer.due))
-            changed, encoded = holding.passed(held, day, definitions, holding.others_of(held, others))
-            if not changed:
+            eldest = cabinet.eldest(held)
+            # Every record of a person has the timer, for their units do not see one another; one of them speaks.
+            silent = eldest is not None and (eldest.due_day == day or eldest.passed_day >= day)
+            changed, encoded = holding.passed(held, day, definitions, cabinet.others(held))
+            if silent or not changed:
                 continue
             held.customer.version += 1
             origin = Origin(timer.due, TIME, "", None, msgspec.Raw(b"{}"), to_ms(tx.now))
             origin.history = timer.due < tx.now - HISTORY_AFTER
             event = _occurrence("profile.time_passed", str(derived_id("time", timer.key, day)), {}, origin)
-            facts.append(_resolved(held, event, origin, changed, encoded))
+            facts.append(resolved(held, event, origin, changed, encoded))
             timeline.append(line(timer.key, event, origin, changed))
-        await self._save({each.key for each in due}, (), timeline, others, tx)
+        facts += await cabinet.close({each.key for each in due}, (), timeline)
         return facts
 
     async def _apply(self, work: Sequence[Work], tx: UnitTx) -> list[Fact]:
         if not work:
             return []
-        cache = _cache(tx)
-        definitions = self._definitions()
-        await self._load({each.customer_id for each in work}, tx)
-        others = await self._others({each.customer_id for each in work}, tx, work)
+        cabinet = self._cabinet(tx)
+        customers = {each.customer_id for each in work}
+        await cabinet.open(customers, (other for each in work if each.membership for other in each.membership[1]))
         facts: list[Fact] = []
         timeline: list[Line] = []
-        touched: set[str] = set()
         for each in work:
-            held = cache[each.customer_id]
+            held = cabinet[each.customer_id]
             if each.membership is not None and person.join(held.customer, *each.membership):
                 held.touched, held.dirty, held.parts = held.touched | JOINED, True, []
-            changed, encoded = holding.step(held, each.event, definitions, holding.others_of(held, others))
-            facts.append(_resolved(held, each.event, each.origin, changed, encoded))
+            changed, encoded = holding.step(held, each.event, cabinet.definitions, cabinet.others(held))
+            facts.append(resolved(held, each.event, each.origin, changed, encoded))
             timeline.append(line(each.customer_id, each.event, each.origin, changed))
-            if held.dirty:
-                touched.add(each.customer_id)
-        for customer_id in sorted(touched):
-            delivery = holding.news(cache[customer_id], definitions, tx.now)
-            if delivery is not None:
-                facts.append(delivery)
-        await self._save(touched, work, timeline, others, tx)
+        facts += await cabinet.close(customers, work, timeline)
         return facts
 
-    async def _save(
-        self,
-        touched: set[str],
-        happened: Sequence[Happened],
-        timeline: Sequence[Line],
-        others: dict[str, Customer],
-        tx: UnitTx,
-    ) -> None:
-        """Write what changed; the next day on which a profile changes by itself is a timer of its eldest record."""
-        cache, definitions = _cache(tx), self._definitions()
-        changed = [cache[customer_id] for customer_id in sorted(touched)]
-        for projection in self._projections:
-            await projection.keep(tx, changed, happened)
-        timers = []
-        states = []
-        for held in changed:
-            customer_id = held.id
-            held.touched, held.dirty = 0, False
-            customer = held.customer
-            if not customer.linked or customer.linked[0] == customer_id:
-                records = [customer, *holding.others_of(held, others)]
-                due_day = person.due(records, Moment(held.day, definitions)) or 0
-                if due_day and due_day != customer.due_day:
-                    timers.append(Timer(customer_id, definitions.starts(due_day)))
-                customer.due_day = due_day or customer.due_day
-            states.append((customer_id, customer.version, holding.stored(customer)))
-        await tx.set_timers(timers)
-        await store.save(tx, tx.unit, states, timeline)
-
-    async def _load(self, customer_ids: set[str], tx: UnitTx) -> None:
-        cache = _cache(tx)
-        missing = {each for each in customer_ids if each not in cache}
-        if not missing:
-            return
-        if len(cache) + len(missing) > CUSTOMERS_CACHED_MAX:
-            cache.clear()
-            missing = customer_ids
-        definitions = self._definitions()
-        bodies = await store.load_customers(tx, missing)
-        for customer_id in missing:
-            body = bodies.get(customer_id)
-            customer = holding.restored(body) if body is not None else Customer(customer_id)
-            cache[customer_id] = holding.hold(customer_id, customer, definitions, tx.now)
-
-    @staticmethod
-    async def _others(customer_ids: set[str], tx: UnitTx, work: Sequence[Work] = ()) -> dict[str, Customer]:
-        """The other records of the people concerned, as committed: they belong to other units and are only read."""
-        cache = _cache(tx)
-        wanted = {other for each in customer_ids for other in cache[each].customer.linked if other != each}
-        for each in work:
-            if each.membership is not None:
-                wanted.update(other for other in each.membership[1] if other != each.customer_id)
-        if not wanted:
-            return {}
-        bodies = await store.load_customers(tx, wanted)
-        return {customer_id: holding.restored(body) for customer_id, body in bodies.items()}
-
-
-def _cache(tx: UnitTx) -> dict[str, Held]:
-    held: dict[str, Held] = tx.cache.setdefault("customers", {})
-    return held
+    def _cabinet(self, tx: UnitTx) -> Cabinet:
+        return Cabinet(tx, self._definitions(), self._projections)
 
 
 def _identified(fact: EventIdentified) -> Work:
@@ -272,7 +208,7 @@ def _occurrence(kind: str, event_id: str, data: dict[str, Any], origin: Origin) 
     )
 
 
-def _resolved(
+def resolved(
     held: Held, event: Occurrence, origin: Origin, changed: dict[str, Change], encoded: bytes
 ) -> EventResolved:
     return EventResolved(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -55,11 +55,6 @@ def _refresh(held: Held, at: Moment) -> None:
     held.day = at.day
     held.parts = folding.parts([held.customer], at)
     held.encoded = _encode(folding.whole(held.parts, held.customer.version))
-
-
-def others_of(held: Held, others: Mapping[str, Customer]) -> list[Customer]:
-    """The other records of the person, as far as they are known."""
-    return [others[each] for each in held.customer.linked if each != held.id and each in others]
 
 
 def step(
@@ -127,6 +122,7 @@ def passed(
     """What the beginning of a day changes in the person's view by itself, and that view as JSON; told once."""
     records = [held.customer, *others]
     held.customer.passed_day, held.customer.due_day, held.dirty = day, 0, True
+    held.touched |= folding.DELIVERED
     held.day, held.parts = max(held.day, day), []
     before = folding.parts(records, Moment(day - 1, definitions))
     after = folding.parts(records, Moment(day, definitions))

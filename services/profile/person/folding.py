@@ -66,6 +66,12 @@ _EFFECTS: Final[dict[str, tuple[_Act, ...]]] = {
 }
 
 
+OWN_NEWS: Final = frozenset(
+    "profile.linked profile.unlinked profile.time_passed profile.refolded profile.erased".split()
+)
+"""What we say ourselves of a profile: no sign of the person, and nothing that would not follow again."""
+
+
 def has_effect(kind: str) -> bool:
     """Whether the data of such an event changes any profile; of others only the envelope counts."""
     return kind in _EFFECTS
@@ -73,6 +79,8 @@ def has_effect(kind: str) -> bool:
 
 def apply(customer: Customer, event: Occurrence, definitions: Definitions) -> int:
     """Change `customer` by one event; returns the bits of what changed, 0 when nothing did."""
+    if event.type in OWN_NEWS:
+        return 0
     touched = 0
     for bit, name, make, effect in (*_ALWAYS, *_EFFECTS.get(event.type, ())):
         held = getattr(customer, name)
