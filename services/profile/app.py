@@ -29,6 +29,7 @@ from services.profile.apply import Apply
 from services.profile.commands import Commands
 from services.profile.identify import Identify
 from services.profile.person import Definitions
+from services.profile.refold_jobs import RefoldJobs
 from services.profile.settings import ProfileSettings
 from services.profile.store import arrivals
 
@@ -50,10 +51,15 @@ async def build(settings: ProfileSettings) -> App:
         readiness=footing.problems,
         description=door_plate or "",
     )
+    refolds = RefoldJobs(footing.database, footing.publisher, settings.partitions)
     commands = Commands(footing.publisher, footing.database, settings.partitions)
     web.include_router(make_router(Desk(footing.database, commands, definitions, settings.region)))
     web.include_router(operations.make_router(footing))
-    return App(web, resources=[*footing.resources, days], components=[Background("days", days.keep), identify, apply])
+    return App(
+        web,
+        resources=[*footing.resources, days],
+        components=[Background("days", days.keep), Background("refolds", refolds.keep), identify, apply],
+    )
 
 
 def _identify(settings: ProfileSettings, footing: Footing) -> WorkerSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -13,11 +12,9 @@ from libs.common.clock import derived_id, to_ms
 from libs.common.errors import TooManyHops
 from libs.common.events import (
     HOPS_MAX,
-    Change,
     CommandIssued,
     EventIdentified,
     EventReceived,
-    EventResolved,
     Fact,
     ResponseReceived,
     RuleTriggered,
@@ -30,6 +27,9 @@ from services.profile.commands import KINDS
 from services.profile.holding import JOINED, Held
 from services.profile.person import Definitions, Occurrence
 from services.profile.projecting import Happened, Projection
+from services.profile.refolding import KIND as REFOLD
+from services.profile.refolding import Refolding, of_job
+from services.profile.resolving import resolved
 from services.profile.store import commands as command_store
 from services.profile.timeline import Line, Origin, line
 
@@ -37,7 +37,6 @@ HISTORY_AFTER: Final = timedelta(days=2)
 """What time brought about longer ago than this is told as history: nobody is to act on it any more."""
 
 TIME: Final = "dangol/profile/time"
-_PRIVATE_WORD: Final = re.compile(b'"(?:' + "|".join(sorted(person.PRIVATE)).encode() + b')"')
 _json: Final = msgspec.json.Encoder()
 _received: Final = msgspec.json.Decoder(EventReceived)
 _object: Final = msgspec.json.Decoder(dict[str, Any])
@@ -61,6 +60,7 @@ class Apply:
     ) -> None:
         self._definitions = definitions
         self._projections = projections
+        self._refolding = Refolding(definitions, projections)
 
     async def on_identified(self, batch: Sequence[Message[EventIdentified]], tx: UnitTx) -> Sequence[Fact]:
         return await self._apply([_identified(each.event) for each in batch], tx)
@@ -98,10 +98,15 @@ class Apply:
         return await self._apply(work, tx)
 
     async def on_commands(self, batch: Sequence[Message[CommandIssued]], tx: UnitTx) -> Sequence[Fact]:
-        known = await command_store.known_commands(tx, [each.event.command_id for each in batch])
-        facts: list[Fact] = []
+        commands = {each.event.command_id: each.event for each in batch}
+        # To fold again twice is as once: the commands of a job, one for every customer, are not remembered.
+        refolds = [command for command in commands.values() if command.kind == REFOLD and of_job(command)]
+        facts: list[Fact] = await self._refolding.run(refolds, tx) if refolds else []
+        if len(refolds) == len(commands):
+            return facts
+        known = {*await command_store.known_commands(tx, list(commands)), *(each.command_id for each in refolds)}
         notes: list[tuple[str, str, str, int]] = []
-        for command in {each.event.command_id: each.event for each in batch}.values():
+        for command in commands.values():
             if command.command_id in known:
                 continue
             outcome, found = await self._obey(command, tx)
@@ -117,6 +122,8 @@ class Apply:
             return "unknown", ()
         if command.if_version is not None and command.if_version != held.customer.version:
             return "stale", ()
+        if command.kind == REFOLD:
+            return "", await self._refolding.run([command], tx)
         source = f"dangol/api/{command.actor}"
         origin = Origin(command.issued_at, source, "", None, command.body, to_ms(command.issued_at))
         event = _occurrence(KINDS[command.kind], command.command_id, _object.decode(command.body), origin)
@@ -206,33 +213,3 @@ def _occurrence(kind: str, event_id: str, data: dict[str, Any], origin: Origin) 
         origin.history,
         origin.traffic,
     )
-
-
-def resolved(
-    held: Held, event: Occurrence, origin: Origin, changed: dict[str, Change], encoded: bytes
-) -> EventResolved:
-    return EventResolved(
-        event.id,
-        held.id,
-        held.customer.person_id,
-        event.type,
-        origin.source,
-        origin.time,
-        origin.received_ms,
-        channel=origin.channel,
-        branch=origin.branch,
-        data=_scrubbed(origin.raw),
-        profile=msgspec.Raw(encoded),
-        changed=changed,
-        linked=held.customer.linked,
-        hops=origin.hops,
-        history=origin.history,
-        traffic=origin.traffic,
-    )
-
-
-def _scrubbed(raw: msgspec.Raw) -> msgspec.Raw:
-    """Leave data alone that cannot hold a private field: looking for the words costs less than decoding."""
-    if _PRIVATE_WORD.search(raw) is None:
-        return raw
-    return msgspec.Raw(_json.encode(person.without_contact_data(_object.decode(raw))))

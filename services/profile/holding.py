@@ -116,6 +116,12 @@ def _step_linked(
     return changed, _encode(folding.whole(after, held.customer.version))
 
 
+def seen(held: Held, at: Moment, others: Sequence[Customer]) -> tuple[dict[str, Any], bytes]:
+    """The person's view on a day, and the same as JSON."""
+    view = folding.view([held.customer, *others], at)
+    return view, _encode(view)
+
+
 def passed(
     held: Held, day: int, definitions: Definitions, others: Sequence[Customer]
 ) -> tuple[dict[str, Change], bytes]:

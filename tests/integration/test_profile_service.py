@@ -2,126 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from collections.abc import AsyncIterator
 
-import asyncpg
 import msgspec
 import pytest
 
-from libs.common import clock, migrations
+from libs.common import clock
 from libs.common.events import EventReceived, EventResolved, ProfileUpdated
-from libs.common.kafka import Publisher, Record, UnitReader, ensure_topics
-from libs.common.settings import load
 from libs.common.topics import (
-    EVENT_RECEIVED,
     EVENT_RESOLVED,
     PROFILE_UPDATED,
-    Topic,
     dead_letters,
-    partition_of,
-    strongest_identifier,
 )
-from services.profile import reading
-from services.profile.app import build
-from services.profile.person import Definitions
-from services.profile.settings import ProfileSettings
 from services.profile.store import arrivals
-from services.profile.store import identity as store
-
-UNITS = 2
-
-
-@dataclass
-class Profile:
-    """The service's workers in this process, a way to send it events, and to see what it knows and says."""
-
-    publisher: Publisher
-    connection: Any
-    bootstrap: str
-    prefix: str
-
-    async def send(
-        self, *events: EventReceived, bodies: Sequence[bytes] = (), headers: Sequence[tuple[str, bytes]] = ()
-    ) -> None:
-        encoded = list(bodies) or [msgspec.json.encode(event) for event in events]
-        records = []
-        for event, body in zip(events, encoded, strict=True):
-            key = strongest_identifier(event).encode()
-            records.append(Record(EVENT_RECEIVED.name, partition_of(key, UNITS), key, body, list(headers)))
-        await self.publisher.publish(records)
-
-    async def customer(self, key: str) -> dict[str, Any] | None:
-        records = await store.records_of(self.connection, key=key)
-        return await reading.customer(self.connection, records[0], records, Definitions()) if records else None
-
-    async def until(self, key: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        async with asyncio.timeout(20):
-            while True:
-                found = await self.customer(key)
-                if found is not None and condition(found):
-                    return found
-                await asyncio.sleep(0.05)
-
-    async def log(self, topic: Topic | str) -> list[Any]:
-        name = topic if isinstance(topic, str) else topic.name
-        found = []
-        for unit in range(UNITS):
-            reader = UnitReader(self.bootstrap, unit, [name], aside=EVENT_RECEIVED.name, prefix=self.prefix)
-            await reader.start({})
-            while fetched := await reader.fetch(1000, 0.3):
-                found += [record for record in fetched.get(name, []) if record.value is not None]
-            await reader.stop()
-        return found
+from tests.profile_place import Profile, purchase, running
 
 
 @pytest.fixture
-async def profile(
-    kafka_bootstrap: str, postgres_url: str, fresh_name: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Profile]:
-    prefix = f"{fresh_name}."
-    monkeypatch.setenv("DANGOL_DATABASE_URL", postgres_url)
-    monkeypatch.setenv("DANGOL_DATABASE_PREFIX", f"{fresh_name}_")
-    monkeypatch.setenv("DANGOL_KAFKA_BOOTSTRAP", kafka_bootstrap)
-    monkeypatch.setenv("DANGOL_TOPIC_PREFIX", prefix)
-    monkeypatch.setenv("DANGOL_PARTITIONS", str(UNITS))
-    monkeypatch.setenv("DANGOL_TOKEN_SECRET", "0123456789abcdefghijklmnopqrstuvwxyz")
-    settings = load(ProfileSettings)
-    url = settings.database_url_of("profile")
-    await ensure_topics(kafka_bootstrap, prefix=prefix, partitions=UNITS)
-    await migrations.upgrade("profile", url)
-    app = await build(settings)
-    parts = [*app.resources, *app.components]
-    for part in parts:
-        await part.start()
-    publisher = Publisher(kafka_bootstrap, prefix=prefix)
-    await publisher.start()
-    connection = await asyncpg.connect(url)
-    yield Profile(publisher, connection, kafka_bootstrap, prefix)
-    await connection.close()
-    await publisher.stop()
-    for part in reversed(parts):
-        await part.stop()
-    server = await asyncpg.connect(postgres_url)
-    with contextlib.suppress(asyncpg.PostgresError):
-        await server.execute(f'DROP DATABASE "{fresh_name}_profile" WITH (FORCE)')
-    await server.close()
-
-
-def purchase(id_: str, amount: int = 1000, *, minutes_ago: int = 0, **identifiers: str) -> EventReceived:
-    return EventReceived(
-        id_,
-        "store-1/pos-1",
-        "purchase",
-        clock.now() - timedelta(minutes=minutes_ago),
-        "pos",
-        identifiers,
-        data=msgspec.Raw(msgspec.json.encode({"amount": amount, "currency": "KRW"})),
-    )
+async def profile(kafka_bootstrap: str, postgres_url: str, fresh_name: str) -> AsyncIterator[Profile]:
+    async with running(kafka_bootstrap, postgres_url, fresh_name) as place:
+        yield place
 
 
 async def test_events_of_one_card_add_up_and_a_repeat_has_no_second_effect(profile: Profile) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, Field
 
 from libs.common.errors import Fault, Invalid
 from libs.common.events import IDENTIFIER_TYPES
@@ -17,6 +18,15 @@ from services.profile.api.desk import Desk, Reader
 from services.profile.normal import normalised
 from services.profile.store import customers as store
 from services.profile.store import identity as identity_store
+
+
+class Chosen(BaseModel):
+    """Events of these types and channels (each may be named several times), from `since` on, before `until`."""
+
+    type: list[str] = Field([], max_length=50)
+    channel: list[str] = Field([], max_length=50)
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
 
 
 def make_router(desk: Desk) -> APIRouter:
@@ -44,14 +54,15 @@ def make_router(desk: Desk) -> APIRouter:
 
     @router.get("/customers/{customer_id}/timeline")
     async def read_timeline(
-        customer_id: UUID, who: Reader, limit: Limit = 100, cursor: Cursor = None
+        customer_id: UUID, who: Reader, chosen: Annotated[Chosen, Query()], limit: Limit = 100, cursor: Cursor = None
     ) -> Page[dict[str, Any]]:
-        """Everything that happened to the person, newest first."""
+        """Everything that happened to the person, newest first, with what it changed."""
         del who
         before = decode_cursor(cursor, tuple[datetime, str])
+        only = store.Chosen(chosen.type, chosen.channel, chosen.since, chosen.until)
         async with desk.database.connection() as connection:
             records = await desk.records(connection, customer_id)
-            rows = await store.timeline_page(connection, records, before, limit + 1)
+            rows = await store.timeline_page(connection, records, only, before, limit + 1)
         items, following = page_of([reading.line(row) for row in rows], limit, lambda e: (e["time"], e["id"]))
         return Page(items=items, next=following)
 

@@ -3,6 +3,7 @@
 from services.profile.person.chapter import Chapter, Moment
 from services.profile.person.definitions import Definitions
 from services.profile.person.folding import (
+    EVERYTHING,
     apply,
     computed,
     differences,
@@ -18,6 +19,7 @@ from services.profile.person.private import PRIVATE, without_contact_data
 from services.profile.person.state import Customer, join
 
 __all__ = [
+    "EVERYTHING",
     "PRIVATE",
     "Chapter",
     "Customer",

@@ -47,6 +47,9 @@ DELIVERED: Final = sum(
 )
 """What delivery looks at: a change of anything else is no news to it."""
 
+EVERYTHING: Final = sum(_KEEPING.values())
+
+
 def bit_of(name: str) -> int:
     """The bit of what a chapter keeps, by the name of its attribute."""
     return _KEEPING[name]

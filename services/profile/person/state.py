@@ -20,7 +20,7 @@ class Customer(Struct, gc=False, omit_defaults=True):
 
     `person_id`, `linked` and `links_revision` say which records are one person; they are not folded from events.
     `due_day` is the day (ordinal) for which a timer is set, 0 for none; what came about by the passing of time alone
-    has been told up to `passed_day`.
+    has been told up to `passed_day`. `refold_job` is the number of the last job that folded it again.
     Tens of thousands stand in the caches: what the collector need not look at does not hold up the others.
     """
 
@@ -30,6 +30,7 @@ class Customer(Struct, gc=False, omit_defaults=True):
     links_revision: int = 0
     due_day: int = 0
     passed_day: int = 0
+    refold_job: int = 0
     presence: Presence | None = None
     traits: Traits | None = None
     contacts: Contacts | None = None

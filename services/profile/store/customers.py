@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from libs.common.db import Row, Tx
 
@@ -46,18 +46,51 @@ def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
+async def timeline_of(tx: Tx, customer_ids: Sequence[str]) -> AsyncIterator[Row]:
+    """All rows of some records, each record's in the order of time, as a stream."""
+    rows = tx.connection.cursor(
+        "SELECT customer_id, time, event_id, type, source, channel, body, told FROM timeline"
+        " WHERE customer_id = ANY($1::uuid[]) ORDER BY customer_id, time, event_id",
+        list(customer_ids),
+        prefetch=1_000,
+    )
+    async for row in rows:
+        yield row
+
+
+class Chosen(NamedTuple):
+    """Which rows of a timeline are asked for: empty and None stand for all; `since` is included, `until` is not."""
+
+    types: Sequence[str] = ()
+    channels: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 async def timeline_page(
-    connection: Any, records: Sequence[str], before: tuple[datetime, str] | None, count: int
+    connection: Any, records: Sequence[str], chosen: Chosen, before: tuple[datetime, str] | None, count: int
 ) -> list[Row]:
     """Newest first; `before` is the time and event id of the last row of the page before."""
     time, event_id = before if before is not None else (None, "")
+    # One index scan for each record: what is to be sorted are as many rows as are asked for, not all there are.
     rows: list[Row] = await connection.fetch(
-        "SELECT customer_id, time, event_id, type, source, channel, body, told FROM timeline"
-        " WHERE customer_id = ANY($1::uuid[]) AND ($2::timestamptz IS NULL OR (time, event_id) < ($2, $3))"
-        " ORDER BY time DESC, event_id DESC LIMIT $4",
+        """
+        SELECT line.* FROM unnest($1::uuid[]) AS record (id) CROSS JOIN LATERAL (
+            SELECT customer_id, time, event_id, type, source, channel, body, told FROM timeline
+            WHERE customer_id = record.id
+              AND ($2::timestamptz IS NULL OR (time, event_id) < ($2, $3))
+              AND (cardinality($5::text[]) = 0 OR type = ANY($5)) AND (cardinality($6::text[]) = 0 OR channel = ANY($6))
+              AND ($7::timestamptz IS NULL OR time >= $7) AND ($8::timestamptz IS NULL OR time < $8)
+            ORDER BY time DESC, event_id DESC LIMIT $4
+        ) AS line ORDER BY time DESC, event_id DESC LIMIT $4
+        """,
         list(records),
         time,
         event_id,
         count,
+        list(chosen.types),
+        list(chosen.channels),
+        chosen.since,
+        chosen.until,
     )
     return rows

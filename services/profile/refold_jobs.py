@@ -1,0 +1,65 @@
+"""Who orders all profiles to be folded again? A job, page by page, never far ahead of what is done."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from libs.common import clock
+from libs.common.db import Database
+from libs.common.errors import DangolError
+from libs.common.events import CommandIssued
+from libs.common.kafka import Publisher, Record
+from libs.common.topics import COMMAND_ISSUED, partition_of
+from services.profile.refolding import KIND, Order
+from services.profile.store import refolds as store
+
+_PAGE: Final = 500
+UNDER_WAY_MAX: Final = 2_000
+"""Events of customers wait behind refolds of their unit: there are never many of these."""
+
+_LOOKS_EVERY_SECONDS: Final = 1.0
+
+
+class RefoldJobs:
+    """A component; several instances take turns by the lock of the job's row."""
+
+    def __init__(self, database: Database, publisher: Publisher, partitions: int) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._partitions = partitions
+
+    async def keep(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            try:
+                busy = await self._page()
+            except DangolError:
+                # The database or the broker is away, which others tell loudly; the job goes on from its cursor.
+                busy = False
+            try:
+                async with asyncio.timeout(0.05 if busy else _LOOKS_EVERY_SECONDS):
+                    await stopping.wait()
+            except TimeoutError:
+                continue
+
+    async def _page(self) -> bool:
+        """Order the next customers; what is published and not written down is ordered once more, which is as once."""
+        async with self._database.transaction() as tx:
+            job = await store.claim(tx)
+            if job is None:
+                return False
+            if job["under_way"] >= UNDER_WAY_MAX:
+                return True
+            customers = await store.next_customers(tx, job["cursor"], _PAGE)
+            order = msgspec.Raw(msgspec.json.encode(Order(job["job"], job["verify"], job["announce"])))
+            await self._publisher.publish([self._record(job["job"], each, order, job["actor"]) for each in customers])
+            await store.advance(tx, job["job"], customers, clock.now())
+            return bool(customers)
+
+    def _record(self, job: int, customer_id: str, order: msgspec.Raw, actor: str) -> Record:
+        command_id = str(clock.derived_id("refold", job, customer_id))
+        command = CommandIssued(command_id, customer_id, KIND, order, actor, clock.now())
+        key = customer_id.encode()
+        return Record(COMMAND_ISSUED.name, partition_of(key, self._partitions), key, msgspec.json.encode(command))

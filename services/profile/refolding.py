@@ -1,0 +1,132 @@
+"""How is a profile folded again from its timeline? In the customer's own unit, and it must equal the live one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from libs.common.clock import derived_id, to_ms
+from libs.common.events import Change, CommandIssued, Fact
+from libs.common.unit import UnitTx
+from services.profile import person
+from services.profile.cabinet import Cabinet
+from services.profile.holding import Held, seen
+from services.profile.person import Customer, Definitions, Moment, Occurrence
+from services.profile.projecting import Projection
+from services.profile.resolving import resolved
+from services.profile.store import customers as store
+from services.profile.store import refolds as refold_store
+from services.profile.timeline import Line, Origin, line, occurrence_of
+
+KIND: Final = "refold"
+SOURCE: Final = "dangol/profile/refold"
+CUSTOMERS_AT_ONCE: Final = 100
+
+
+class Order(Struct):
+    """What a refold is asked to do: `job` 0 is a single one, `verify` compares and changes nothing.
+
+    `announce` lets rules react to what changes; without it the change is told as history.
+    """
+
+    job: int = 0
+    verify: bool = False
+    announce: bool = False
+
+
+_order: Final = msgspec.json.Decoder(Order).decode
+
+
+def of_job(command: CommandIssued) -> bool:
+    return _order(command.body).job > 0
+
+
+class Refolding:
+    """Handles commands of the kind refold."""
+
+    def __init__(self, definitions: Callable[[], Definitions], projections: Sequence[Projection] = ()) -> None:
+        self._definitions = definitions
+        self._projections = projections
+
+    async def run(self, commands: Sequence[CommandIssued], tx: UnitTx) -> list[Fact]:
+        """Folds them a hundred customers at a time; the timelines are read as a stream."""
+        facts: list[Fact] = []
+        for start in range(0, len(commands), CUSTOMERS_AT_ONCE):
+            some = {command.customer_id: command for command in commands[start : start + CUSTOMERS_AT_ONCE]}
+            facts += await self._fold(some, tx)
+        return facts
+
+    async def _fold(self, commands: dict[str, CommandIssued], tx: UnitTx) -> list[Fact]:
+        cabinet = Cabinet(tx, self._definitions(), self._projections)
+        await cabinet.open(commands)
+        orders = {customer_id: _order(command.body) for customer_id, command in commands.items()}
+        fresh = {each: Customer(cabinet[each].customer.person_id) for each in commands}
+        async for row in store.timeline_of(tx, list(commands)):
+            known = person.has_effect(row["type"])
+            person.apply(fresh[str(row["customer_id"])], occurrence_of(row, decoded=known), cabinet.definitions)
+        facts: list[Fact] = []
+        timeline: list[Line] = []
+        counts: dict[int, list[int]] = {}
+        for customer_id, order in orders.items():
+            held = cabinet[customer_id]
+            # A job's command that is repeated by whoever publishes them counts once.
+            if order.job and held.customer.refold_job >= order.job:
+                continue
+            differs = not same(held.customer, fresh[customer_id])
+            count = counts.setdefault(order.job, [0, 0])
+            count[0] += 1
+            count[1] += differs
+            if not order.verify:
+                self._replace(cabinet, held, fresh[customer_id], commands[customer_id], order, facts, timeline)
+            held.customer.refold_job, held.dirty = max(order.job, held.customer.refold_job), True
+        facts += await cabinet.close(commands, (), timeline)
+        by_job = {job: (done, differed) for job, (done, differed) in counts.items() if job}
+        await refold_store.count(tx, tx.unit, by_job, tx.now)
+        return facts
+
+    @staticmethod
+    def _replace(
+        cabinet: Cabinet,
+        held: Held,
+        fresh: Customer,
+        command: CommandIssued,
+        order: Order,
+        facts: list[Fact],
+        timeline: list[Line],
+    ) -> None:
+        live, others = held.customer, cabinet.others(held)
+        at = Moment(held.day, cabinet.definitions)
+        before = person.view([live, *others], at)
+        held.customer = taking_place(live, fresh)
+        held.parts, held.touched, held.dirty = [], person.EVERYTHING, True
+        after, encoded = seen(held, at, others)
+        changed: dict[str, Change] = person.differences(before, after)
+        changed.pop("version", None)
+        if not changed:
+            return
+        origin = Origin(command.issued_at, SOURCE, "", None, msgspec.Raw(b"{}"), to_ms(command.issued_at))
+        origin.history = not order.announce
+        event = Occurrence(
+            "profile.refolded", to_ms(command.issued_at), SOURCE, str(derived_id("refold", command.command_id))
+        )
+        facts.append(resolved(held, event, origin, changed, encoded))
+        timeline.append(line(held.id, event, origin, changed))
+
+
+_APART: Final = frozenset("person_id version linked links_revision due_day passed_day refold_job".split())
+"""What is not folded from events: who belongs to the person, and how far time and refolds have come."""
+
+
+def same(live: Customer, fresh: Customer) -> bool:
+    """Whether two states hold the same of what follows from events."""
+    return all(getattr(live, name) == getattr(fresh, name) for name in Customer.__struct_fields__ if name not in _APART)
+
+
+def taking_place(live: Customer, fresh: Customer) -> Customer:
+    """`fresh` with what is not folded as it is in `live`, and a version of its own when it says something else."""
+    changes = {name: getattr(live, name) for name in _APART}
+    changes["version"] = live.version + (not same(live, fresh))
+    return msgspec.structs.replace(fresh, **changes)
