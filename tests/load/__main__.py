@@ -29,6 +29,7 @@ BENCHMARKS = {
     "creep-echo": "tests.load.creep:echo",
     "creep-identify": "tests.load.creep:identify",
     "creep-apply": "tests.load.creep:apply",
+    "profile-backlog": "tests.load.backlog:rows",
     "rules-matching": "tests.load.rules_matching:rows",
     "loop": "tests.load.loop:rows",
     "start": "tests.load.start:rows",
