@@ -48,8 +48,8 @@ e2e: setup ## the closed loop, all services
 resilience: setup ## kill -9, outages, take-overs, and a check that nothing was lost or done twice
 	@$(PYTEST) tests/resilience
 
-soak: setup ## the resilience tests for longer and the fuzzer along every border: MINUTES=30
-	@DANGOL_SOAK_MINUTES=$(or $(MINUTES),30) $(PYTEST) tests/e2e/test_apis_under_fuzz.py tests/resilience --timeout=0
+soak: setup ## the resilience tests for longer, the fuzzer along every border, the whole file of a shop: MINUTES=30
+	@DANGOL_SOAK_MINUTES=$(or $(MINUTES),30) $(PYTEST) tests/e2e/test_apis_under_fuzz.py tests/e2e/test_replay.py tests/resilience --timeout=0
 
 bench: setup ## speed and size beside their references; a table, and JSON under .local/bench
 	@$(VENV)/python -m tests.load

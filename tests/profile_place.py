@@ -128,7 +128,7 @@ async def running(
     await ensure_topics(kafka_bootstrap, prefix=prefix, partitions=UNITS)
     await migrations.upgrade("profile", url)
     app = await build(settings)
-    parts = [*app.resources, *app.components]
+    parts = [*app.resources, *app.components, *app.work]
     for part in parts:
         await part.start()
     publisher = Publisher(kafka_bootstrap, prefix=prefix)

@@ -137,7 +137,7 @@ async def opened(postgres_url: str, kafka_bootstrap: str, topic_prefix: str, nam
 async def running(place: Place) -> AsyncIterator[httpx2.AsyncClient]:
     """The whole service but its socket, and a marketer who calls it."""
     app = await build(place.settings.model_copy(update={"instance_id": str(clock.new_id())}))
-    parts: list[Component] = [*app.resources, *app.components]
+    parts: list[Component] = [*app.resources, *app.components, *app.work]
     for part in parts:
         await part.start()
     try:

@@ -37,6 +37,7 @@ class Footing:
         self.publisher = Publisher(settings.kafka_bootstrap, prefix=settings.topic_prefix)
         self.workers: list[Worker] = []
         self._service = service
+        self._works = settings.works
         self._floor = _floor(settings, self, after_batch)
         self.metrics.registry.register(_UnitGauges(service, self.workers))
 
@@ -46,7 +47,9 @@ class Footing:
 
     def worker(self, spec: WorkerSpec, *, vital: bool = True) -> Worker:
         worker = Worker(spec, self._floor, vital=vital)
-        self.workers.append(worker)
+        # What is not started has no units, and is not asked for them.
+        if self._works:
+            self.workers.append(worker)
         return worker
 
     async def problems(self) -> list[str]:

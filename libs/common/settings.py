@@ -77,6 +77,10 @@ class CommonSettings(DatabaseSettings):
     instance_id: str = Field(default_factory=_new_instance_id, min_length=1, max_length=200)
     shutdown_seconds_max: float = Field(10.0, gt=0, le=300, description="use seconds, above 0 and up to 300")
     limit_concurrency: int | None = Field(None, ge=1, description="use a number of requests, at least 1")
+    works: bool = Field(
+        True,
+        description="use true or false: a process that does not work off events leaves its core to answering requests",
+    )
     crashpoints: str = ""
 
     @field_validator("token_secret")

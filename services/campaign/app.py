@@ -11,7 +11,14 @@ from libs.common.documents import SnapshotWatcher
 from libs.common.footing import Footing
 from libs.common.metrics import Metrics
 from libs.common.runtime import App
-from libs.common.topics import CONTACT_REQUESTED, DECIDED, MESSAGE_SETTLED, PROFILE_UPDATED, TRIGGERED
+from libs.common.topics import (
+    CAMPAIGN_ERASED,
+    CONTACT_REQUESTED,
+    DECIDED,
+    MESSAGE_SETTLED,
+    PROFILE_UPDATED,
+    TRIGGERED,
+)
 from libs.common.unit import Input, WorkerSpec
 from libs.common.web import create_app
 from services.campaign import __doc__ as door_plate
@@ -48,7 +55,7 @@ async def build(settings: CampaignSettings) -> App:
     )
     web.include_router(make_router(footing.database, library))
     web.include_router(operations.make_router(footing))
-    return App(web, resources=footing.resources, components=[library, worker])
+    return App(web, resources=footing.resources, components=[library], work=[worker])
 
 
 def spec_of(library: SnapshotWatcher[Library], company: Company, counted: Counted) -> WorkerSpec:
@@ -57,11 +64,11 @@ def spec_of(library: SnapshotWatcher[Library], company: Company, counted: Counte
         WORKER,
         # Profiles first: what a batch brings of both is decided on the newer knowledge.
         inputs=[
-            Input(PROFILE_UPDATED, deciding.on_profiles),
+            Input(PROFILE_UPDATED, deciding.on_profiles, on_erased=deciding.on_erased),
             Input(MESSAGE_SETTLED, deciding.on_settled, feedback=True),
             Input(TRIGGERED, deciding.on_triggered),
         ],
-        outputs=[CONTACT_REQUESTED, DECIDED],
+        outputs=[CONTACT_REQUESTED, DECIDED, CAMPAIGN_ERASED],
         on_timers=deciding.on_timers,
     )
 

@@ -119,7 +119,8 @@ async def build(settings: IngestSettings) -> App:
     return App(
         app,
         resources=[*first, ground, registry, recorder, *webhooks.resources, *imports.resources],
-        components=[OpenRejects(database, metrics), _rejects(footing, settings), imports.runner],
+        components=[OpenRejects(database, metrics)],
+        work=[_rejects(footing, settings), imports.runner],
         asgi=front,
     )
 

@@ -15,7 +15,7 @@ from libs.common.events import CHANNELS_OF_CONTACT
 from libs.common.footing import Footing
 from libs.common.metrics import Metrics
 from libs.common.runtime import App
-from libs.common.topics import CONTACT_REQUESTED, MESSAGE_SETTLED, PROFILE_UPDATED, RESPONSE_RECEIVED
+from libs.common.topics import CONTACT_REQUESTED, MESSAGE_SETTLED, NOTIFY_ERASED, PROFILE_UPDATED, RESPONSE_RECEIVED
 from libs.common.unit import Input, WorkerSpec
 from libs.common.web import create_app
 from services.notify import __doc__ as door_plate
@@ -59,15 +59,18 @@ async def build(settings: Settings) -> App:
     )
     _add_routes(web, settings, database, shelf)
     web.include_router(operations.make_router(footing))
-    return App(web, resources=footing.resources, components=[shelf, senders, worker])
+    return App(web, resources=footing.resources, components=[shelf], work=[senders, worker])
 
 
 def spec_of(handlers: Handlers) -> WorkerSpec:
     return WorkerSpec(
         WORKER,
         # Profiles first: what a batch brings of both is sent on the newer knowledge.
-        inputs=[Input(PROFILE_UPDATED, handlers.on_profiles), Input(CONTACT_REQUESTED, handlers.on_contacts)],
-        outputs=[RESPONSE_RECEIVED, MESSAGE_SETTLED],
+        inputs=[
+            Input(PROFILE_UPDATED, handlers.on_profiles, on_erased=handlers.on_erased),
+            Input(CONTACT_REQUESTED, handlers.on_contacts),
+        ],
+        outputs=[RESPONSE_RECEIVED, MESSAGE_SETTLED, NOTIFY_ERASED],
         on_timers=handlers.on_timers,
     )
 

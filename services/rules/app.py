@@ -9,7 +9,7 @@ from libs.common.auth import Authenticator
 from libs.common.documents import ActiveDocument, SnapshotWatcher
 from libs.common.footing import Footing
 from libs.common.runtime import App
-from libs.common.topics import EVENT_RESOLVED, TRIGGERED
+from libs.common.topics import EVENT_RESOLVED, RULES_ERASED, TRIGGERED
 from libs.common.unit import Input, WorkerSpec
 from libs.common.web import create_app
 from services.rules import __doc__ as door_plate
@@ -52,14 +52,14 @@ async def build(settings: RulesSettings) -> App:
     )
     web.include_router(make_router(footing.database, rules))
     web.include_router(operations.make_router(footing))
-    return App(web, resources=footing.resources, components=[rules, worker])
+    return App(web, resources=footing.resources, components=[rules], work=[worker])
 
 
 def _spec(matching: Matching, settings: RulesSettings) -> WorkerSpec:
     return WorkerSpec(
         WORKER,
         inputs=[Input(EVENT_RESOLVED, matching.on_resolved_events)],
-        outputs=[TRIGGERED],
+        outputs=[TRIGGERED, RULES_ERASED],
         on_timers=matching.on_timers,
         batch_max=settings.batch_events_max,
         timer_grace_seconds=settings.timer_grace_seconds,

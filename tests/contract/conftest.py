@@ -37,7 +37,7 @@ def token_secret() -> str:
 @pytest.fixture(scope="session")
 def specs(built: dict[str, App]) -> dict[str, WorkerSpec]:
     """Every worker of every service by name, such as `profile.apply`."""
-    workers = [part for app in built.values() for part in app.components if isinstance(part, Worker)]
+    workers = [part for app in built.values() for part in app.work if isinstance(part, Worker)]
     return {worker.spec.name: worker.spec for worker in workers}
 
 

@@ -18,11 +18,13 @@ import pytest
 
 from deploy.local.settings import ROOT
 from tests.caller import Caller, purchase, until
+from tests.soaking import soaks
 from tests.stack import Stack
 
 DATA = Path(os.environ.get("DANGOL_DATA") or ROOT.parent / "shared" / "data")
 TABLE = DATA / "online_retail" / "online_retail.parquet"
 MAPPING = ROOT / "deploy" / "replay" / "online_retail.toml"
+_ASKED_AT_ONCE = 20
 UNTIL = datetime.fromisoformat("2010-12-03")
 
 
@@ -43,9 +45,10 @@ class Extract:
     duplicates: int
 
 
-def mapping_of(name: str, folder: Path) -> Path:
+def mapping_of(name: str, folder: Path, *, duplicates: str = "keep") -> Path:
     """The mapping as another shop, called `name`: its events and its people are its own."""
     text = MAPPING.read_text().replace('account = "CustomerID"', f'"partner:{name}" = "CustomerID"')
+    text = text.replace('duplicates = "keep"', f'duplicates = "{duplicates}"')
     file = folder / f"{name}.toml"
     file.write_text(text.replace('source = "online-retail"', f'source = "{name}"'))
     return file
@@ -101,7 +104,10 @@ async def replay(stack: Stack, *arguments: str | Path) -> str:
 
 async def held(caller: Caller, kind: str, customers: list[str]) -> dict[str, Sums]:
     """What the profiles hold, for those who are known."""
-    found = {each: await caller.customer(**{kind: each}) for each in customers}
+    found: dict[str, dict[str, Any] | None] = {}
+    for start in range(0, len(customers), _ASKED_AT_ONCE):
+        some = customers[start : start + _ASKED_AT_ONCE]
+        found |= dict(zip(some, await asyncio.gather(*(caller.customer(**{kind: each}) for each in some)), strict=True))
     return {
         name: Sums(view["profile"]["purchase_count"], bought["refund_count"], Decimal(bought["spent"]["GBP"]))
         for name, view in found.items()
@@ -109,7 +115,7 @@ async def held(caller: Caller, kind: str, customers: list[str]) -> dict[str, Sum
     }
 
 
-async def holds(caller: Caller, kind: str, wanted: dict[str, Sums]) -> None:
+async def holds(caller: Caller, kind: str, wanted: dict[str, Sums], *, seconds: float = 40) -> None:
     """Waits until the profiles hold exactly that."""
     differing = dict(wanted)
 
@@ -120,7 +126,7 @@ async def holds(caller: Caller, kind: str, wanted: dict[str, Sums]) -> None:
         return not differing
 
     try:
-        await until(same, "the sums of the file in the profiles", seconds=40)
+        await until(same, "the sums of the file in the profiles", seconds=seconds)
     except AssertionError:
         name = next(iter(differing))
         raise AssertionError(
@@ -161,6 +167,38 @@ async def test_history_builds_the_profiles_of_the_file_and_fires_nothing(
     assert await people(stack) - before == len(extract.sums) + marker
     told = await replay(stack, extract.file, "--mapping", MAPPING, "--journal", tmp_path / "journal.json")
     assert "to its end before" in told
+
+
+@pytest.mark.skipif(not soaks(), reason="takes a minute or two: make soak runs it")
+async def test_the_whole_file_builds_the_profiles_that_it_says_duplicates_once(
+    stack: Stack, caller: Caller, tmp_path: Path
+) -> None:
+    """541,909 lines, through the door: every customer's purchases, refunds and money, to the penny."""
+    if not TABLE.is_file():
+        pytest.skip(f"{TABLE} is not there; DANGOL_DATA may name the folder of data")
+    from pyarrow import parquet as pq
+
+    table = pq.read_table(
+        TABLE,
+        columns=[
+            "InvoiceNo",
+            "StockCode",
+            "Description",
+            "Quantity",
+            "InvoiceDate",
+            "UnitPrice",
+            "CustomerID",
+            "Country",
+        ],
+    )
+    names = table.column_names
+    once = dict.fromkeys(zip(*(table[name].to_pylist() for name in names), strict=True))
+    whole = computed(TABLE, [dict(zip(names, line, strict=True)) for line in once])
+    assert (table.num_rows, len(once), len(whole.sums)) == (541_909, 536_641, 4_372)
+    mapping = mapping_of("whole", tmp_path, duplicates="drop")
+    told = await replay(stack, TABLE, "--mapping", mapping, "--journal", tmp_path / "whole.json")
+    assert " 0 refused" in told
+    await holds(caller, "partner:whole", whole.sums, seconds=120)
 
 
 async def test_live_events_end_now_and_make_rules_fire(

@@ -486,7 +486,7 @@ async def _identified(
     settings = load(ProfileSettings)
     await migrations.upgrade("profile", settings.database_url_of("profile"))
     app = await build(settings)
-    parts = [*app.resources, *app.components]
+    parts = [*app.resources, *app.components, *app.work]
     for part in parts:
         await part.start()
     try:

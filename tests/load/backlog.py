@@ -7,6 +7,7 @@ Kafka on the other. Customers are known before; every event is a purchase, which
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import re
@@ -97,18 +98,24 @@ def _run(stand: Ground, known: int, drawn: int, total: int, *, asks: bool = Fals
     variables = _variables(stand)
     asyncio.run(_prepare(stand, variables, known, drawn, total))
     port = int(variables["DANGOL_PROFILE_PORT"])
-    with server("services.profile", port, stand.folder, variables) as pid:
+    with contextlib.ExitStack() as stack:
+        pid = stack.enter_context(server("services.profile", port, stand.folder, variables))
         watched = {**stand.pids, "process": pid}
-        asked = _Asking(port, known)
+        asked: _Asking | None = None
+        if asks:
+            # Who answers people does not work off events; both have the same core.
+            answering = {**variables, "DANGOL_WORKS": "false", "DANGOL_PROFILE_PORT": str(free_port())}
+            asked = _Asking(int(answering["DANGOL_PROFILE_PORT"]), known)
+            stack.enter_context(server("services.profile", asked.port, stand.folder, answering))
         # The start, in which caches are empty and statements unprepared, is not part of the figure.
         _until(port, total // 10)
-        if asks:
+        if asked is not None:
             asked.start()
         before, began, first = _spent(watched), time.perf_counter(), _handled(port)
         _until(port, total)
         seconds, last = time.perf_counter() - began, _handled(port)
         spent = {name: now - before[name] for name, now in _spent(watched).items()}
-        answers = asked.finished()
+        answers = asked.finished() if asked is not None else ()
     count = last - first
     each = {name: spent[name] / count * 1e6 for name in watched}
     foreign = (spent["machine"] - sum(spent[name] for name in watched)) / seconds
@@ -165,6 +172,7 @@ class _Asking:
     """Reads whole customers at a steady rate from a thread of its own, on the core of the load."""
 
     def __init__(self, port: int, customers: int) -> None:
+        self.port = port
         self._token = issue_token(SECRET, subject="bench", roles=["agent"])
         self._address = f"http://127.0.0.1:{port}/v1/customers"
         self._customers = customers

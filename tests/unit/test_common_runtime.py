@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -221,3 +222,14 @@ async def test_an_open_route_keeps_the_service_from_starting(listener: socket.so
 
     with pytest.raises(Misconfigured, match="GET /v1/hole"):
         await serve("demo", settings(), build, listener)
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_a_process_that_does_not_work_leaves_the_work_out(works: bool, listener: socket.socket) -> None:
+    said: list[str] = []
+    app = replace(app_of(components=[Part("watcher", said)]), work=[Part("worker", said)])
+    running = Running(app, listener, settings().model_copy(update={"works": works}))
+    await until(lambda: "+watcher" in said)
+    await running.ready()
+    assert await running.end() == 0
+    assert said == (["+watcher", "+worker", "-worker", "-watcher"] if works else ["+watcher", "-watcher"])

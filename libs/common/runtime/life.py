@@ -38,6 +38,7 @@ class _Server(uvicorn.Server):
 class Life:
     def __init__(self, app: App, settings: CommonSettings) -> None:
         self._app = app
+        self._works = settings.works
         self._seconds = settings.shutdown_seconds_max
         self._log = logs.get("runtime")
         self._resources: list[Component] = []
@@ -84,7 +85,8 @@ class Life:
                 yield asyncio.create_task(component.failed(), name=type(component).__name__)
 
     async def _start(self, listener: socket.socket) -> None:
-        for kind, kept in ((self._app.resources, self._resources), (self._app.components, self._components)):
+        components = [*self._app.components, *(self._app.work if self._works else ())]
+        for kind, kept in ((self._app.resources, self._resources), (components, self._components)):
             for component in kind:
                 await self._start_one(component)
                 kept.append(component)
