@@ -1,23 +1,40 @@
-"""What has been said about a customer? Of two statements about one thing the newer counts."""
+"""What has been said about a customer? Which of several statements about one thing counts, is defined trait by trait.
+
+A statement that repeats what is known is a newer one: that is how a trait is confirmed. Its instant is kept exactly,
+for what came late must find its place before or after it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, Final
 
 from msgspec import Struct
 
 from libs.common.clock import from_ms
 from services.profile.person.chapter import Chapter, Moment, Records
 from services.profile.person.definitions import Definitions
+from services.profile.person.keeping import written
 from services.profile.person.occurrence import Occurrence
-from services.profile.person.private import PRIVATE
+from services.profile.person.panes import make_room
+from services.profile.person.private import is_private
+from services.profile.person.telling import history_of, telling_values
+from services.profile.person.trait_terms import TraitRule, TraitTerms
+
+HAND: Final = "dangol/api/"
+RULES: Final = "dangol/rules/"
+TRAITS_MAX: Final = 300
+_NAME_LENGTH_MAX: Final = 200
 
 
 class Trait(Struct, array_like=True, gc=False):
+    """`received_ms` is kept where it decides."""
+
     value: Any
     at_ms: int
     source: str = ""
+    received_ms: int = 0
 
 
 class Traits(Struct, array_like=True, gc=False):
@@ -27,12 +44,9 @@ class Traits(Struct, array_like=True, gc=False):
 def keep_newer(held: dict[str, Trait], name: str, found: Trait) -> bool:
     """Keep the newer of two statements, of two made at once the same whoever came first; says whether it was new."""
     known = held.get(name)
-    if known is not None and (known.at_ms, repr(known.value), known.source) >= (
-        found.at_ms,
-        repr(found.value),
-        found.source,
-    ):
-        return False
+    if known is not None:
+        if known.at_ms > found.at_ms or (known.at_ms == found.at_ms and _identity(known) >= _identity(found)):
+            return False
     held[name] = found
     return True
 
@@ -45,6 +59,42 @@ def newest(each: Iterable[Mapping[str, Trait]]) -> dict[str, Trait]:
     return merged
 
 
+def _identity(trait: Trait) -> tuple[str, str]:
+    return repr(trait.value), trait.source
+
+
+def keep(held: dict[str, Trait], name: str, found: Trait, rule: TraitRule) -> bool:
+    """Keep the statement that counts by a rule; says whether that is another than before."""
+    if rule.keep == "newest":
+        return keep_newer(held, name, found)
+    known = held.get(name)
+    if known is not None and _weight(known, rule) >= _weight(found, rule):
+        return False
+    held[name] = found
+    return True
+
+
+def _weight(trait: Trait, rule: TraitRule) -> tuple[int, int, int, str, str]:
+    """The heavier of two statements counts. Those by hand are among themselves judged by the newest."""
+    by_hand = trait.source.startswith(HAND)
+    value, source = _identity(trait)
+    if rule.keep == "most_trusted":
+        return _trust(trait.source, rule.trusted), trait.at_ms, 0, value, source
+    if by_hand:
+        return 1, trait.at_ms, 0, value, source
+    if rule.keep == "never_overwrite":
+        return 0, -trait.received_ms, -trait.at_ms, value, source
+    return 0, -trait.at_ms, 0, value, source
+
+
+def _trust(source: str, trusted: tuple[str, ...]) -> int:
+    """Sources that nobody names are trusted least, hands excepted."""
+    for at, pattern in enumerate(trusted):
+        if fnmatchcase(source, pattern):
+            return len(trusted) + 1 - at
+    return 1 if source.startswith(HAND) else 0
+
+
 def statements(event: Occurrence) -> Mapping[str, Any]:
     """What an event says of traits: those of an identify, the fields that a rule or a correction sets."""
     said = event.data.get("traits", event.data) if event.type == "identify" else event.data
@@ -52,20 +102,46 @@ def statements(event: Occurrence) -> Mapping[str, Any]:
 
 
 def _set(held: Traits, event: Occurrence, definitions: Definitions) -> bool:
-    del definitions
     changed = False
+    terms, traits = definitions.traits, held.held
     for name, value in statements(event).items():
-        changed |= keep_newer(held.held, name, Trait(value, event.at_ms, event.source))
+        if name not in traits and not _has_room(traits, name):
+            continue
+        rule = terms.rule(name)
+        received_ms = event.received_ms if rule.keep == "never_overwrite" else 0
+        changed |= keep(traits, name, Trait(value, event.at_ms, event.source, received_ms), rule)
     return changed
 
 
-def all_traits(records: Records) -> dict[str, Trait]:
-    return newest(each.traits.held for each in records if each.traits is not None)
+def _has_room(held: dict[str, Trait], name: str) -> bool:
+    """Of too many names those stay that come first by a fixed lot, whatever order they came in."""
+    if len(name) > _NAME_LENGTH_MAX:
+        return False
+    return len(held) < TRAITS_MAX or make_room(held, name)
+
+
+def all_traits(records: Records, definitions: Definitions | None = None) -> dict[str, Trait]:
+    """What counts of what several records were told; by the shipped rules where none are given."""
+    held = [each.traits.held for each in records if each.traits is not None]
+    if len(held) == 1:
+        return held[0]
+    terms = definitions.traits if definitions is not None else TraitTerms()
+    whole: dict[str, Trait] = {}
+    for traits in held:
+        for name, trait in traits.items():
+            if name in whole or _has_room(whole, name):
+                keep(whole, name, trait, terms.rule(name))
+    return whole
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
-    del at
-    return {name: trait.value for name, trait in all_traits(records).items() if name not in PRIVATE}
+    found = all_traits(records, at.definitions)
+    said = telling_values(found.items())
+    return {
+        name: trait.value if isinstance(trait.value, int | float) else history_of(trait.value, said)
+        for name, trait in found.items()
+        if not is_private(name)
+    }
 
 
 def sourced(trait: Trait) -> dict[str, Any]:
@@ -73,8 +149,19 @@ def sourced(trait: Trait) -> dict[str, Any]:
 
 
 def _shown(records: Records, at: Moment) -> dict[str, Any]:
-    del at
-    return {name: sourced(trait) for name, trait in all_traits(records).items()}
+    return {name: _aged(name, trait, at) for name, trait in all_traits(records, at.definitions).items()}
+
+
+def _aged(name: str, trait: Trait, at: Moment) -> dict[str, Any]:
+    """What is kept for being the oldest or the first does not go stale: nobody is expected to say it again."""
+    rule = at.definitions.traits.rule(name)
+    confirmed = at.definitions.day_of(trait.at_ms)
+    lasts = bool(rule.stale_days) and rule.keep in ("newest", "most_trusted")
+    return {
+        **sourced(trait),
+        "confirmed_at": written(confirmed),
+        "stale": lasts and at.day - confirmed > rule.stale_days,
+    }
 
 
 TRAITS = Chapter(
