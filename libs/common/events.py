@@ -15,6 +15,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 HOPS_MAX = 3
 EMPTY = Raw(b"{}")
 
+ERASED = "profile.erased"
+"""The type of the last resolved event of a customer: whoever keeps anything of them forgets it."""
+
+ERASED_VERSION = 1 << 62
+"""A version of a profile that nothing overtakes: what a reader of `profile.updated` keeps of an erased customer."""
+
 IDENTIFIER_TYPES = ("customer_id", "account", "loyalty_card", "phone", "email", "device", "cookie")
 """The types that ship, strongest first; `partner:<name>` stands between email and device."""
 
@@ -96,6 +102,29 @@ class CommandIssued(Fact, frozen=True):
     if_version: int | None = None
 
 
+class LinkOrdered(Fact, frozen=True):
+    """An order about which customer records are one person; `kind` is link or unlink.
+
+    link makes the persons of `customer_id` and of `records` one. unlink takes `records` out of the person of
+    `customer_id`, or takes back the one link `link_id`; what is parted so is kept apart: no event and nothing
+    automatic joins it again, only another order by hand. An `automatic` order was given by no person: `rule` names
+    what found it, `score` says how sure it is, `evidence` by what. It holds no names and no addresses.
+    """
+
+    order_id: str
+    kind: str
+    customer_id: str
+    actor: str
+    ordered_at: datetime
+    records: list[str] = []
+    link_id: str = ""
+    automatic: bool = False
+    rule: str = ""
+    score: float | None = None
+    evidence: dict[str, Any] = {}
+    reason: str = ""
+
+
 class Change(Fact, frozen=True):
     """One profile field before and after; `was` is null where there was nothing."""
 
@@ -108,6 +137,7 @@ class EventResolved(Fact, frozen=True):
 
     It is the history that backtests read, so there is no name, address, phone or email in it. `hops` counts how
     many automatic effects stand between this event and an event from outside, and `traffic` is as it was identified.
+    `data` says of products what the catalogue knows and the source did not say; `region` is the one of the branch.
     """
 
     event_id: str
@@ -126,6 +156,7 @@ class EventResolved(Fact, frozen=True):
     hops: int = 0
     history: bool = False
     traffic: str = ""
+    region: str = ""
 
 
 class Consent(Fact, frozen=True):
@@ -138,6 +169,11 @@ class ProfileUpdated(Fact, frozen=True):
     """What delivery needs to know of a customer: contact points, consents, zone, and what forbids contact.
 
     `version` only grows; a consumer keeps the highest. `attributes` are the traits that templates may print.
+
+    `consents` are of this record: by `<channel>` for marketing, by `<channel>:<purpose>` for all else, such as
+    `sms:night`. Only what counts is granted; what waits for a confirmation is not, and is dated so that it overrules
+    nothing. Of the records of a person the newest counts by key, of two of one instant the refusal. A purpose counts
+    beside its channel's marketing alone, and `<channel>:*`, which is never granted, overrules purposes not newer.
     """
 
     customer_id: str
@@ -280,3 +316,27 @@ class SwitchSet(Fact, frozen=True):
     actor: str
     set_at: datetime
     note: str = ""
+
+
+class RulesErased(Fact, frozen=True):
+    """Rules has forgotten a customer; `counts` says of what how much, by table."""
+
+    customer_id: str
+    erased_at: datetime
+    counts: dict[str, int] = {}
+
+
+class CampaignErased(Fact, frozen=True):
+    """Campaign has forgotten a customer; decisions stay, which name nobody."""
+
+    customer_id: str
+    erased_at: datetime
+    counts: dict[str, int] = {}
+
+
+class NotifyErased(Fact, frozen=True):
+    """Notify has forgotten a customer; that there were messages stays, not what they said nor to which address."""
+
+    customer_id: str
+    erased_at: datetime
+    counts: dict[str, int] = {}

@@ -6,12 +6,16 @@ any worker reads partition i of everything it consumes and a customer has one wr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 from libs.common import events
+
+DOOR_DAYS = 14
+SEGMENT_DAYS = 1
+"""A message of a topic that is kept for `DOOR_DAYS` is gone so much later at most: segments are deleted as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Topic:
     consumers: tuple[str, ...]
     producer: str = ""
     marks: bool = False
-    retention_days: int | None = 14
+    retention_days: int | None = DOOR_DAYS
 
     @property
     def compacted(self) -> bool:
@@ -68,6 +72,7 @@ EVENT_IDENTIFIED = Topic(
     producer="profile.identify",
     marks=True,
 )
+LINK_ORDERED = Topic("profile.link-ordered.v1", events.LinkOrdered, _customer, "profile", ("profile.identify",))
 COMMAND_ISSUED = Topic("profile.command-issued.v1", events.CommandIssued, _customer, "profile", ("profile.apply",))
 EVENT_RESOLVED = Topic(
     "profile.event-resolved.v1",
@@ -133,10 +138,36 @@ MESSAGE_SETTLED = Topic(
     producer="notify.plan",
 )
 
+RULES_ERASED = Topic(
+    "rules.customer-erased.v1",
+    events.RulesErased,
+    _customer,
+    "rules",
+    ("profile.apply",),
+    producer="rules.match",
+)
+CAMPAIGN_ERASED = Topic(
+    "campaign.customer-erased.v1",
+    events.CampaignErased,
+    _customer,
+    "campaign",
+    ("profile.apply",),
+    producer="campaign.decide",
+)
+NOTIFY_ERASED = Topic(
+    "notify.customer-erased.v1",
+    events.NotifyErased,
+    _customer,
+    "notify",
+    ("profile.apply",),
+    producer="notify.plan",
+)
+
 CATALOGUE = (
     EVENT_RECEIVED,
     EVENT_REJECTED,
     EVENT_IDENTIFIED,
+    LINK_ORDERED,
     COMMAND_ISSUED,
     EVENT_RESOLVED,
     PROFILE_UPDATED,
@@ -146,6 +177,9 @@ CATALOGUE = (
     SWITCH_SET,
     RESPONSE_RECEIVED,
     MESSAGE_SETTLED,
+    RULES_ERASED,
+    CAMPAIGN_ERASED,
+    NOTIFY_ERASED,
 )
 
 
@@ -155,3 +189,9 @@ def dead_letters(owner: str) -> str:
 
 
 DEAD_LETTER_DAYS = 90
+
+
+def all_dead_letters(catalogue: Iterable[Topic] = CATALOGUE) -> list[str]:
+    """The dead-letter topics of everybody who owns or reads one of these."""
+    owners = {topic.owner for topic in catalogue} | {each.split(".")[0] for t in catalogue for each in t.consumers}
+    return [dead_letters(owner) for owner in sorted(owners)]

@@ -20,7 +20,7 @@ from libs.common.events import ContactRequested, Decided, Fact, RuleTriggered
 from libs.common.timers import Timer
 from services.campaign.caps import Contact
 from services.campaign.document import Library
-from services.campaign.facts import Facts, Record, facts_of
+from services.campaign.facts import Facts, Record, facts_of, person_of
 from services.campaign.policy import Campaign, Company, Decision, Situation, conditions, evaluate
 
 FIRST_STEP = 0
@@ -51,8 +51,9 @@ class Deferral(Struct, frozen=True):
 
 
 class Person(NamedTuple):
-    """Whom a trigger is about; `ids` are all their records, the trigger's own among them."""
+    """Whom a trigger is about; `ids` are all their records, the trigger's own among them, `id` is the person's."""
 
+    id: str
     facts: Facts
     ids: Sequence[str]
 
@@ -118,7 +119,10 @@ def decide(occasions: Mapping[UUID, Occasion], known: Known) -> list[Outcome]:
 
 def people_of(occasions: Iterable[Occasion], records: Mapping[str, Record]) -> dict[str, Person]:
     triggers = {occasion.trigger.trigger_id: occasion.trigger for occasion in occasions}
-    return {each: Person(*facts_of(trigger, records)) for each, trigger in triggers.items()}
+    return {
+        trigger_id: Person(person_of(trigger, records), *facts_of(trigger, records))
+        for trigger_id, trigger in triggers.items()
+    }
 
 
 def facts_from(outcomes: Sequence[Outcome]) -> list[Fact]:
@@ -149,7 +153,7 @@ def _decide_one(
     trigger, campaign = occasion.trigger, occasion.campaign
     person = known.people[trigger.trigger_id]
     situation = Situation(
-        person_id=trigger.person_id,
+        person_id=person.id,
         occurred_at=trigger.occurred_at,
         campaign=campaign,
         active=occasion.active,
@@ -164,7 +168,7 @@ def _decide_one(
     if decision.outcome == "contact":
         contact = Contact(campaign.id, campaign.channel, campaign.class_, known.now, pending=True)
         message_id = clock.derived_id("message", decision_id, campaign.channel)
-        reservation = Reservation(message_id, trigger.customer_id, trigger.person_id, contact, situation.valid_until)
+        reservation = Reservation(message_id, trigger.customer_id, person.id, contact, situation.valid_until)
     return Outcome(occasion, decision_id, situation, decision, reservation)
 
 
@@ -176,7 +180,7 @@ def _decided(outcome: Outcome) -> Decided:
         campaign_id=campaign.id,
         campaign_version=campaign.version,
         customer_id=trigger.customer_id,
-        person_id=trigger.person_id,
+        person_id=outcome.situation.person_id,
         outcome=decision.outcome,
         gate=decision.gate,
         trace=decision.trace,
@@ -195,7 +199,7 @@ def _requested(outcome: Outcome, reservation: Reservation) -> ContactRequested:
         decision_id=str(outcome.decision_id),
         campaign_id=campaign.id,
         customer_id=trigger.customer_id,
-        person_id=trigger.person_id,
+        person_id=outcome.situation.person_id,
         channel=campaign.channel,
         template=campaign.template,
         class_=campaign.class_,

@@ -3,7 +3,8 @@
 Two sources say it: the copy that this service keeps of every profile, and the profile inside the trigger.
 Whichever has the higher version is believed, so that a consent which the triggering event itself gave counts,
 and a withdrawal that came after the trigger counts as well. Over the linked records of one person the newest
-statement on a channel wins, and what forbids contact on any of them forbids it for all.
+statement on a channel wins, and what forbids contact on any of them forbids it for all. Only that an
+address is dead is said of that address.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ POINT_OF_CHANNEL = {"email": "email", "sms": "phone", "call": "phone", "push": "
 
 _POINTS_IN_SNAPSHOT = {"email": "has_email", "phone": "has_phone", "push": "has_device"}
 OPEN_COMPLAINT = "open_complaint"
+SUPPRESSED = "erased"
+"""The reason that stands for everything once a person has been erased; in a profile, the field that says so."""
 
 
 class Standing(Struct, frozen=True, omit_defaults=True):
@@ -36,6 +39,7 @@ class Standing(Struct, frozen=True, omit_defaults=True):
     zone: str | None = None
     suppressed: list[str] = []
     points: list[str] = []
+    person_id: str = ""
 
 
 class Facts(Struct, frozen=True):
@@ -64,6 +68,7 @@ def record_of(profile: ProfileUpdated) -> Record:
         zone=profile.zone,
         suppressed=sorted(profile.suppressed),
         points=sorted(name for name, value in profile.contacts.items() if value),
+        person_id=profile.person_id,
     )
     return Record(standing, profile.linked)
 
@@ -78,11 +83,34 @@ def facts_of(trigger: RuleTriggered, records: Mapping[str, Record]) -> tuple[Fac
     everyone = [own, *others]
     facts = Facts(
         consents=_newest_statements(everyone),
-        suppressed=frozenset(reason for each in everyone for reason in each.suppressed),
+        suppressed=_suppressions(everyone),
         points=frozenset(point for each in everyone for point in each.points),
         zone=own.zone or next((each.zone for each in sorted(others, key=_by_version) if each.zone), None),
     )
     return facts, ids
+
+
+def _suppressions(everyone: Sequence[Standing]) -> frozenset[str]:
+    """What any record says binds the person; not that an address is dead, where another record has a living one."""
+    alive = {
+        point
+        for each in everyone
+        for point in each.points
+        if all(_point_of(reason) != point for reason in each.suppressed)
+    }
+    return frozenset(reason for each in everyone for reason in each.suppressed if _point_of(reason) not in alive)
+
+
+def _point_of(reason: str) -> str:
+    """The contact point of a reason that speaks of an address; empty for one that speaks of the person."""
+    cause, _, place = reason.partition(":")
+    return POINT_OF_CHANNEL.get(place, place) if cause in ("bounced", "wrong") else ""
+
+
+def person_of(trigger: RuleTriggered, records: Mapping[str, Record]) -> str:
+    """The id of the trigger's person, by the same source as their records: a merge or its end may have come since."""
+    copy = records.get(trigger.customer_id, UNKNOWN).standing
+    return copy.person_id if copy.person_id and _with_snapshot(copy, trigger) is copy else trigger.person_id
 
 
 def _by_version(standing: Standing) -> int:
@@ -107,9 +135,9 @@ def _with_snapshot(copy: Standing, trigger: RuleTriggered) -> Standing:
     if not isinstance(version, int) or version <= copy.version:
         return copy
     points = {name for name, key in _POINTS_IN_SNAPSHOT.items() if profile.get(key) is True}
-    suppressed = {reason for reason in copy.suppressed if reason != OPEN_COMPLAINT}
-    if profile.get(OPEN_COMPLAINT) is True:
-        suppressed.add(OPEN_COMPLAINT)
+    said_here = (OPEN_COMPLAINT, SUPPRESSED)
+    suppressed = {reason for reason in copy.suppressed if reason not in said_here}
+    suppressed.update(reason for reason in said_here if profile.get(reason) is True)
     zone = profile.get("zone")
     return Standing(
         version=version,

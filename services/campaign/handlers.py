@@ -8,9 +8,10 @@ from uuid import UUID
 
 import msgspec
 
+from libs.common import timers
 from libs.common.documents import SnapshotWatcher
 from libs.common.errors import NotCaughtUp, Poison
-from libs.common.events import Fact, MessageSettled, ProfileUpdated, RuleTriggered
+from libs.common.events import CampaignErased, Fact, MessageSettled, ProfileUpdated, RuleTriggered
 from libs.common.timers import Timer
 from libs.common.unit import Message, UnitTx
 from services.campaign import decisions, store
@@ -39,6 +40,13 @@ class Deciding:
                 newest[message.event.customer_id] = record_of(message.event)
         await store.save_records(tx, tx.unit, newest)
         return []
+
+    async def on_erased(self, customer_ids: Sequence[str], tx: UnitTx) -> Sequence[Fact]:
+        """What is deferred is decided now, against contact, since the trigger lies with it until then."""
+        erased = await store.erase_records(tx, tx.unit, customer_ids)
+        deferred = await store.deferred_of(tx, erased) if erased else []
+        await timers.hasten(tx, tx.worker, tx.unit, [str(each) for each in deferred], tx.clock)
+        return [CampaignErased(each, tx.now, {"customer": known}) for each, known in sorted(erased.items())]
 
     async def on_settled(self, batch: Sequence[Message[MessageSettled]], tx: UnitTx) -> Sequence[Fact]:
         last: dict[UUID, MessageSettled] = {}
@@ -80,9 +88,9 @@ class Deciding:
         if not occasions:
             return []
         triggers = [occasion.trigger for occasion in occasions.values()]
-        await store.lock_people(tx, {each.person_id for each in triggers if len(each.linked) > 1})
         asked = {each for trigger in triggers for each in (trigger.customer_id, *trigger.linked)}
         people = decisions.people_of(occasions.values(), await store.load_records(tx, asked))
+        await store.lock_people(tx, {person.id for person in people.values() if len(person.ids) > 1})
         ids = {each for person in people.values() for each in person.ids}
         window = longest_window(library.by_id.values(), self._company)
         known = decisions.Known(

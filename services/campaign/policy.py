@@ -242,9 +242,14 @@ def _caps(situation: Situation) -> Iterator[tuple[str, Cap, list[Contact]]]:
 
 
 def _binds(reason: str, campaign: Campaign) -> bool:
-    """`bounced:email` binds what goes to an email address; a reason without a place binds every channel."""
-    cause, _, place = reason.partition(":")
+    """`bounced:email` binds what goes to an email address; a reason without a place binds every channel.
+
+    `restricted:call:marketing` binds that class alone, `restricted::marketing` on every channel.
+    """
+    cause, place, class_ = (*reason.split(":", 2), "", "")[:3]
     if place and place not in (campaign.channel, POINT_OF_CHANNEL[campaign.channel]):
+        return False
+    if class_ and class_ != campaign.class_:
         return False
     return campaign.class_ == MARKETING or cause not in _BINDS_MARKETING_ALONE
 

@@ -11,10 +11,10 @@ import msgspec
 
 from libs.common.db import Row, Tx
 from libs.common.documents import Connection
-from libs.common.events import MessageSettled
+from libs.common.events import ERASED_VERSION, MessageSettled
 from services.campaign.caps import Contact
 from services.campaign.decisions import Outcome
-from services.campaign.facts import Record, Standing
+from services.campaign.facts import SUPPRESSED, Record, Standing
 
 _STANDING = msgspec.json.Decoder(Standing)
 _LIST_COLUMNS = (
@@ -65,6 +65,33 @@ async def load_records(tx: Tx, customer_ids: Collection[str]) -> dict[str, Recor
     return {row["customer_id"]: Record(_STANDING.decode(row["body"]), row["linked"]) for row in rows}
 
 
+async def erase_records(tx: Tx, unit: int, customer_ids: Collection[str]) -> dict[str, int]:
+    """Leaves of each of these that nobody may contact them; those newly erased, with how many copies there were."""
+    rows = await tx.fetch(
+        """
+        INSERT INTO customer (unit, customer_id, version, linked, body)
+        SELECT $1, id, $3, '{}', $4 FROM unnest($2::text[]) AS id
+        ON CONFLICT (customer_id) DO UPDATE
+        SET version = excluded.version, linked = excluded.linked, body = excluded.body
+        WHERE customer.version < excluded.version
+        RETURNING customer_id, (xmax <> 0)::integer AS known
+        """,
+        unit,
+        sorted(set(customer_ids)),
+        ERASED_VERSION,
+        msgspec.json.encode(Standing(ERASED_VERSION, suppressed=[SUPPRESSED])),
+    )
+    return {row["customer_id"]: row["known"] for row in rows}
+
+
+async def deferred_of(tx: Tx, customer_ids: Collection[str]) -> list[UUID]:
+    """The decisions on these customers that are still to be made."""
+    rows = await tx.fetch(
+        "SELECT decision_id FROM decision WHERE customer_id = ANY($1) AND outcome = 'deferred'", sorted(customer_ids)
+    )
+    return [row["decision_id"] for row in rows]
+
+
 # --- contacts that count against caps ----------------------------------------------------------------------
 
 
@@ -72,7 +99,7 @@ async def lock_people(tx: Tx, person_ids: Collection[str]) -> None:
     """Until the end of the transaction no other unit decides about these people.
 
     Only people with records in several units need it; the others have one writer anyway. It holds within one
-    database, and from the moment on at which the triggers of all their records know of the merge.
+    database, and from the moment on at which what is known here of all their records tells of the merge.
     """
     if person_ids:
         await tx.execute(
@@ -188,7 +215,7 @@ def _decision_row(outcome: Outcome) -> tuple[Any, ...]:
     trigger, campaign, decision = outcome.occasion.trigger, outcome.occasion.campaign, outcome.decision
     return (
         outcome.decision_id,
-        *(trigger.trigger_id, campaign.id, campaign.version, trigger.customer_id, trigger.person_id),
+        *(trigger.trigger_id, campaign.id, campaign.version, trigger.customer_id, outcome.situation.person_id),
         *(decision.outcome, decision.gate, campaign.channel),
         campaign.cost if outcome.reservation is not None else "0",
         *(trigger.event_id, trigger.rule_id, outcome.situation.now, decision.defer_until),

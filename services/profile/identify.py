@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from hashlib import blake2b
 
 import msgspec
 
-from libs.common.clock import derived_id
-from libs.common.errors import Poison, Transient
-from libs.common.events import EventIdentified, EventReceived, Fact
+from libs.common.clock import derived_id, to_ms
+from libs.common.errors import Poison
+from libs.common.events import EventIdentified, EventReceived, Fact, LinkOrdered
 from libs.common.unit import Message, UnitTx
 from services.profile import identity
-from services.profile.identity import Assignment, Findings
-from services.profile.normal import normalised
+from services.profile.identity import Directory, Findings, Named, Person
+from services.profile.linking import Linking
+from services.profile.normal import normalised, record_id_in
+from services.profile.person import Definitions
+from services.profile.privacy.returning import Returning
 from services.profile.store import arrivals
-from services.profile.store import identity as store
 
+PUBLIC = "public"
+"""The header of an event that came by a key which everybody can read."""
 _BACKLOG_DAYS = 1
 """A message may have waited that long in the log beyond the age that the door allows."""
 
@@ -27,23 +30,52 @@ _BACKLOG_DAYS = 1
 class Identify:
     """Handles events as they were received; `counted` is told how many were repeats, conflicts or without a person."""
 
-    def __init__(self, region: str, live_age_days: int, counted: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        region: str,
+        live_age_days: int,
+        counted: Callable[[str, int], None],
+        definitions: Callable[[], Definitions] = Definitions,
+        returning: Returning | None = None,
+    ) -> None:
         self._region = region
         self._live_age = timedelta(days=live_age_days)
         self._counted = counted
+        self._linking = Linking(lambda: definitions().identity, counted)
+        self._returning = returning
 
     async def on_received(self, batch: Sequence[Message[EventReceived]], tx: UnitTx) -> Sequence[Fact]:
         fresh = await self._first_seen(batch, tx)
-        named = [(each, normalised(each.event.identifiers, self._region)) for each in fresh]
+        table = self._linking.table
+        named = [(each, normalised(each.event.identifiers, self._region, table)) for each in fresh]
         people = [(each, identifiers) for each, identifiers in named if identifiers]
         self._counted("without_person", len(named) - len(people))
+        if self._returning is not None and self._returning.suspects(fresh):
+            people = await self._returning.without_erased(people, table, tx, self._counted)
         if not people:
             return []
-        assigned, findings = await self._assign(people, tx)
-        facts: list[Fact] = [
-            _identified(each, identifiers, found) for (each, identifiers), found in zip(people, assigned, strict=True)
+        events = [_named(each, table.keys_of(identifiers)) for each, identifiers in people]
+        keys = {key for event in events for key in event.keys}
+        found = Findings(tx.now)
+
+        def assigned(directory: Directory, findings: Findings) -> list[str]:
+            nonlocal found
+            found = findings
+            return [identity.assign(event, table, directory, findings) for event in events]
+
+        records, directory, notices, _ = await self._linking.decide(tx, keys, _own_records(keys), assigned)
+        facts: list[Fact] = []
+        if found.keys and self._returning is not None:
+            met = [(each, event.keys) for (each, _), event in zip(people, events, strict=True)]
+            facts += await self._returning.notices(met, found.keys, found.born, table, directory, tx)
+        facts += [
+            _identified(each, identifiers, record, directory.person_of[record])
+            for (each, identifiers), record in zip(people, records, strict=True)
         ]
-        return facts + self._notices(findings, assigned, tx.now)
+        return facts + notices
+
+    async def on_ordered(self, batch: Sequence[Message[LinkOrdered]], tx: UnitTx) -> Sequence[Fact]:
+        return await self._linking.on_ordered(batch, tx)
 
     async def _first_seen(self, batch: Sequence[Message[EventReceived]], tx: UnitTx) -> list[Message[EventReceived]]:
         """The events that were not here before; the same id with another body is kept as a conflict."""
@@ -79,64 +111,34 @@ class Identify:
         self._counted("conflicts", len(conflicts))
         self._counted("repeats", len(again) - len(conflicts))
 
-    async def _assign(
-        self, people: Sequence[tuple[Message[EventReceived], dict[str, str]]], tx: UnitTx
-    ) -> tuple[list[Assignment], Findings]:
-        wanted = [(each.event, identity.keys_of(identifiers)) for each, identifiers in people]
-        all_keys = {key for _, keys in wanted for key in keys}
-        directory = await store.directory_of(tx, all_keys, _own_records(all_keys))
-        findings = Findings()
-        assigned = [
-            identity.assign(event.id, keys, partial(_record_id, event), directory, findings) for event, keys in wanted
-        ]
-        if findings.keys and not await store.add_identifiers(tx, findings.keys, tx.now):
-            raise Transient("another unit has just met one of these identifiers")
-        if findings.records:
-            await store.add_records(tx, findings.records, tx.now)
-        if findings.links:
-            await store.add_links(tx, findings.links, tx.now)
-            self._counted("merges", len(findings.links))
-        return assigned, findings
 
-    @staticmethod
-    def _notices(findings: Findings, assigned: Sequence[Assignment], now: datetime) -> list[Fact]:
-        """Every record of a person that has just grown learns of it, each in its own unit."""
-        grown = {link.person for link in findings.links}
-        last = {found.person: found for found in assigned if found.person in grown}
-        return [
-            EventIdentified(record, person, _linked_event(record, found, now), 0, linked=list(found.records))
-            for person, found in last.items()
-            for record in found.records
-        ]
-
-
-def _identified(each: Message[EventReceived], identifiers: dict[str, str], found: Assignment) -> EventIdentified:
+def _identified(
+    each: Message[EventReceived], identifiers: dict[str, str], record: str, person: Person
+) -> EventIdentified:
+    """With the person as it is at the end of the batch: a revision stands for one list of records."""
     return EventIdentified(
-        found.record,
-        found.person,
+        record,
+        person.id,
         msgspec.Raw(each.value),
         each.append_ms,
         channel=each.event.channel or each.headers.get("channel", b"").decode(),
         identifiers=identifiers,
-        linked=list(found.records) if len(found.records) > 1 else [],
+        linked=list(person.records) if len(person.records) > 1 else [],
         traffic=each.headers.get("traffic", b"").decode(),
+        links_revision=person.revision,
     )
 
 
-def _linked_event(record: str, found: Assignment, now: datetime) -> msgspec.Raw:
-    body = EventReceived(
-        str(derived_id("linked", record, *found.records)),
-        "dangol/profile",
-        "profile.linked",
-        now,
-        data=msgspec.Raw(msgspec.json.encode({"records": list(found.records)})),
-    )
-    return msgspec.Raw(msgspec.json.encode(body))
+def _named(each: Message[EventReceived], keys: Sequence[str]) -> Named:
+    return Named(each.event.id, keys, partial(_record_id, each.event), PUBLIC in each.headers)
 
 
 def _record_id(event: EventReceived) -> str:
-    """From the event that we met the customer by, so that a batch that is done again makes the same record."""
-    return str(derived_id("record", event.source, event.id))
+    """From the event that we met the customer by, so that a batch that is done again makes the same record.
+
+    The time is part of what an event is: tills begin to count anew each day.
+    """
+    return str(derived_id("record", event.source, event.id, to_ms(event.time)))
 
 
 def _sighting(each: Message[EventReceived]) -> arrivals.Sighting:
@@ -148,12 +150,5 @@ def _sighting(each: Message[EventReceived]) -> arrivals.Sighting:
 
 def _own_records(keys: set[str]) -> set[str]:
     """Values of `customer_id` that may be ids of our own records."""
-    found = set()
-    for key in keys:
-        kind, _, value = key.partition(":")
-        if kind == "customer_id" and len(value) == 36:
-            try:
-                found.add(str(uuid.UUID(value)))
-            except ValueError:
-                continue
-    return found
+    values = (key.removeprefix("customer_id:") for key in keys if key.startswith("customer_id:"))
+    return {found for value in values if (found := record_id_in(value))}

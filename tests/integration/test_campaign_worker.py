@@ -92,6 +92,27 @@ async def test_a_hundred_triggers_over_linked_records_of_two_units_never_exceed_
         await place.until(OUTCOMES, [*ONE_CONTACT, ("denied", "cap", 99)])
 
 
+async def test_after_people_were_taken_apart_each_has_their_own_contacts_and_consent(place: Place) -> None:
+    one, other = "c1", _other("c1", same_unit=False)
+    both: dict[str, Any] = {"person_id": one, "linked": [one, other]}
+    await place.activate()
+    async with running(place):
+        await place.meet(customer(one, **both), customer(other, sms=True, **both))
+        await place.give(fired(1, other, **both))
+        await place.until(OUTCOMES, ONE_CONTACT)
+        await place.give(fired(2, one, **both))
+        await place.until(OUTCOMES, [*ONE_CONTACT, ("denied", "cap", 1)])
+        await place.give(
+            customer(one, version=2, person_id=one), customer(other, version=2, person_id=other, sms=False)
+        )
+        await place.until("SELECT version::int FROM customer ORDER BY 1", [(2,), (2,)])
+        # These were fired before anybody knew that the two are not one.
+        await place.give(fired(3, one, **both), fired(4, other, **both))
+        await place.until(OUTCOMES, [("contact", "channel", 2), ("denied", "cap", 1), ("denied", "consent", 1)])
+    said = {each.trigger_id: each for each in await place.published(Decided)}
+    assert said[f"trigger-{other}-4"].person_id == other and said[f"trigger-{one}-3"].person_id == one
+
+
 def _other(customer_id: str, *, same_unit: bool) -> str:
     def unit(each: str) -> int:
         return partition_of(each.encode(), UNITS)
@@ -219,7 +240,7 @@ async def test_a_message_that_cannot_be_understood_is_buried_and_the_rest_goes_o
     bad: Sequence[Fact] = [
         settled("no-id", contacted=True),
         fired(1, profile=msgspec.Raw(b"[]")),
-        fired(2, customer_id="c1", person_id="p\x00"),
+        fired(2, customer_id="c1", event_id="e\x00"),
         fired(3, occurred_at=datetime(2026, 1, 1)),  # noqa: DTZ001 - it has no zone on purpose.
     ]
     async with running(place, buried=len(bad)):

@@ -12,7 +12,7 @@ import pytest_asyncio
 from msgspec.structs import replace
 
 from libs.common import clock
-from libs.common.events import Conditions
+from libs.common.events import Conditions, Consent
 from tests.notify_stage import Stage, customer, request, stage, until
 
 EMAIL = """<p>Hello {{ customer.name }}, {{ trigger.amount }}!</p>
@@ -229,3 +229,18 @@ async def test_a_template_that_breaks_on_its_data_rejects_the_message_and_nothin
     assert "template_failed" in (await on.reaches(bad.message_id, "REJECTED"))["reason"]
     await on.reaches(good.message_id, "DELIVERED")
     assert "template_missing" in (await on.reaches(missing.message_id, "REJECTED"))["reason"]
+
+
+async def test_after_people_were_taken_apart_the_refusal_of_one_binds_nobody_else(on: Stage) -> None:
+    kim, lee = customer("Kim"), customer("Lee", consents=())
+    refusal = {"sms": Consent(False, clock.now())}
+    both = {"person_id": kim.customer_id, "linked": [kim.customer_id, lee.customer_id]}
+    await on.know(replace(kim, **both), replace(lee, **both, consents=refusal))
+    refused = request(kim, "sms", "text")
+    await on.ask(refused)
+    await on.reaches(refused.message_id, "DROPPED")
+    await on.know(replace(kim, version=2), replace(lee, version=2, consents=refusal))
+    asked = [request(kim, "sms", "text"), request(lee, "sms", "text")]
+    await on.ask(*asked)
+    await on.reaches(asked[0].message_id, "DELIVERED")
+    await on.reaches(asked[1].message_id, "DROPPED")

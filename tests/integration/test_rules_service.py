@@ -89,6 +89,27 @@ async def test_two_records_of_a_person_in_different_units_count_together(place: 
         assert told(await place.triggers(1)) == [("call.adviser", other)]
 
 
+async def test_after_people_were_taken_apart_each_has_their_own_counts_and_waits(place: Place) -> None:
+    one, other = new_customer(0), new_customer(1)
+    linked: dict[str, Any] = {"person_id": one, "linked": sorted([one, other])}
+    async with running(place) as client:
+        await activate(client, VISITS, BASKET)
+        await place.give(one, "cart_add", ago_seconds=7200, **linked)
+        await place.give(other, "purchase", ago_seconds=7000, **linked)
+        for customer in (one, other):
+            await place.give(customer, "visit", **linked)
+        for customer in (one, other):
+            await place.give(customer, "profile.unlinked", person_id=customer, linked=[])
+        for customer in (one, other):
+            await place.give(customer, "visit")
+        assert told(await place.triggers(0)) == [], "two visits of each are three of nobody"
+        await place.tell_clock()
+        [basket] = await place.triggers(1)
+        assert (basket.trigger, basket.customer_id, basket.person_id) == ("mail.basket", one, one)
+        await place.give(other, "visit")
+        assert told(await place.triggers(1)) == [("call.adviser", other)]
+
+
 async def test_a_paused_rule_is_silent_and_has_missed_nothing_when_it_resumes(place: Place) -> None:
     customer = new_customer()
     async with running(place) as client:

@@ -9,7 +9,7 @@ import pytest
 
 from libs.common.errors import Poison
 from libs.common.events import Consent, ProfileUpdated
-from services.campaign.facts import facts_of, record_of
+from services.campaign.facts import facts_of, person_of, record_of
 from tests.campaign_situations import NOON, profile, record, trigger
 
 HOUR = timedelta(hours=1)
@@ -96,6 +96,14 @@ def test_after_an_unmerge_the_newer_copy_says_who_belongs_together() -> None:
     assert facts_of(fired, {})[1] == ["c1", "c2"]
 
 
+def test_whoever_says_which_records_belong_together_says_whose_they_are() -> None:
+    fired = trigger(linked=["c1", "c2"], person_id="c2", profile=profile(version=1))
+    assert person_of(fired, {"c1": record(version=2, linked=[], person_id="c1")}) == "c1"
+    assert person_of(fired, {"c1": record(version=0, linked=[], person_id="c1")}) == "c2"
+    assert person_of(fired, {"c1": record(version=2)}) == "c2", "a copy from before people had an id in it"
+    assert person_of(fired, {}) == "c2"
+
+
 @pytest.mark.parametrize("raw", [b"[]", b'"x"', b"{", b"null"])
 def test_a_profile_that_is_no_object_is_poison(raw: bytes) -> None:
     with pytest.raises(Poison, match="trigger-c1-1"):
@@ -108,3 +116,15 @@ def test_values_of_a_wrong_kind_in_a_profile_say_nothing() -> None:
     yes = profile(version=2, consent_sms="yes", has_phone=1, zone=9, open_complaint="no")
     known, _ = facts_of(trigger(profile=yes), {})
     assert not known.consents and not known.points and known.zone is None
+
+
+def test_that_one_address_is_dead_does_not_forbid_the_living_one_of_another_record() -> None:
+    dead = record(linked=["c1", "c2"], points=["email", "phone"], suppressed=["bounced:email", "wrong:phone"])
+    alive = record(points=["email"])
+    assert facts_of(trigger(), {"c1": dead, "c2": alive})[0].suppressed == {"wrong:phone"}
+    other = record(points=["email"], suppressed=["wrong:email"])
+    assert facts_of(trigger(), {"c1": dead, "c2": other})[0].suppressed == {
+        "bounced:email",
+        "wrong:email",
+        "wrong:phone",
+    }

@@ -114,6 +114,13 @@ def test_a_stale_trigger_is_dropped_with_its_reason() -> None:
         ("wrong:phone", "call", "marketing", True),
         ("wrong:phone", "email", "marketing", False),
         ("something_new", "email", "service", True),
+        ("restricted", "email", "transactional", True),
+        ("restricted:call", "call", "transactional", True),
+        ("restricted:call", "sms", "marketing", False),
+        ("restricted:call:marketing", "call", "marketing", True),
+        ("restricted:call:marketing", "call", "service", False),
+        ("restricted::marketing", "email", "marketing", True),
+        ("restricted::marketing", "email", "transactional", False),
     ],
 )
 def test_a_suppression_binds_what_it_names(reason: str, channel: str, class_: str, denied: bool) -> None:

@@ -15,10 +15,11 @@ from libs.common import clock
 from libs.common.errors import BrokerAway, Forbidden, Misconfigured, Unauthenticated
 from libs.common.kafka import Publisher
 from services.ingest.intake import Rejected
-from services.ingest.keys.book import KeyBook, Scope, StoredKey, StoredSecret, WriteKey, hash_of
+from services.ingest.keys.book import BROWSER, PUBLIC, KeyBook, Scope, StoredKey, StoredSecret, WriteKey, hash_of
 from services.ingest.keys.pace import Pace
 from services.ingest.refusals import TooFast
 from services.ingest.registry import read_keys_file
+from services.profile import identify
 from tests.ingest_desk import desk_of
 from tests.ingest_events import event, judged
 
@@ -277,3 +278,10 @@ def test_what_strangers_write_into_headers_does_not_fill_the_memory() -> None:
     assert key is not None and len(book._verified) == 1
     assert not key.may_be_used_from(b"https://" + b"x" * 10_000)
     assert not key._origins._known
+
+
+def test_what_comes_by_a_key_that_everybody_can_read_says_so_to_its_readers() -> None:
+    page, till = WriteKey("1", "web", [], [], Scope(kind=BROWSER)), WriteKey("2", "web", [], [])
+    assert (PUBLIC, b"1") in page.headers and (PUBLIC, b"1") in page.headers_of("bot")
+    assert PUBLIC not in dict(till.headers)
+    assert PUBLIC == identify.PUBLIC, "profile looks for it by this name"

@@ -18,6 +18,8 @@ HISTORY: Final = "history"
 PERMISSIONS: Final = (HISTORY,)
 SERVER: Final = "server"
 BROWSER: Final = "browser"
+PUBLIC: Final = "public"
+"""The header of what comes by a key that everybody can read."""
 WEB: Final = "web"
 """The channel whose callers may be crawlers, whatever the kind of the key."""
 
@@ -121,6 +123,9 @@ class WriteKey:
         self.proofs: dict[str, Proof] = {}
         # The same for each event of this key: what the reader of the log may know of how it came.
         self.headers = [("channel", channel.encode()), ("key-id", key_id.encode())]
+        if self.is_browser:
+            # What is not proven in such an event is a stranger's word: it must not make two customers one.
+            self.headers.append((PUBLIC, b"1"))
         self._flagged: dict[str, list[tuple[str, bytes]]] = {}
         self._sources = Patterns(sources)
         self._types = Patterns(scope.types)
