@@ -53,7 +53,7 @@ class RefoldJobs:
             if job["under_way"] >= UNDER_WAY_MAX:
                 return True
             customers = await store.next_customers(tx, job["cursor"], _PAGE)
-            order = msgspec.Raw(msgspec.json.encode(Order(job["job"], job["verify"], job["announce"])))
+            order = msgspec.Raw(msgspec.json.encode(Order(job["job"], job["verify"], job["announce"], job["since"])))
             await self._publisher.publish([self._record(job["job"], each, order, job["actor"]) for each in customers])
             await store.advance(tx, job["job"], customers, clock.now())
             return bool(customers)

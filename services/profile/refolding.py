@@ -13,7 +13,8 @@ from libs.common.events import Change, CommandIssued, Fact
 from libs.common.unit import UnitTx
 from services.profile import person
 from services.profile.cabinet import Cabinet
-from services.profile.holding import Held, seen
+from services.profile.defining import defined_at
+from services.profile.holding import Held, forget_views, note_delivery, seen
 from services.profile.person import Customer, Definitions, Moment, Occurrence
 from services.profile.projecting import Projection
 from services.profile.resolving import resolved
@@ -29,12 +30,14 @@ CUSTOMERS_AT_ONCE: Final = 100
 class Order(Struct):
     """What a refold is asked to do: `job` 0 is a single one, `verify` compares and changes nothing.
 
-    `announce` lets rules react to what changes; without it the change is told as history.
+    `announce` lets rules react to what changes; without it the change is told as history. `since` is the number of the
+    definitions by which the profiles were told before: what follows from newer ones is a change then.
     """
 
     job: int = 0
     verify: bool = False
     announce: bool = False
+    since: int | None = None
 
 
 _order: Final = msgspec.json.Decoder(Order).decode
@@ -50,6 +53,7 @@ class Refolding:
     def __init__(self, definitions: Callable[[], Definitions], projections: Sequence[Projection] = ()) -> None:
         self._definitions = definitions
         self._projections = projections
+        self._earlier: dict[int, Definitions] = {}
 
     async def run(self, commands: Sequence[CommandIssued], tx: UnitTx) -> list[Fact]:
         """Folds them a hundred customers at a time; the timelines are read as a stream."""
@@ -67,6 +71,7 @@ class Refolding:
         async for row in store.timeline_of(tx, list(commands)):
             known = person.has_effect(row["type"])
             person.apply(fresh[str(row["customer_id"])], occurrence_of(row, decoded=known), cabinet.definitions)
+        earlier = {each.since: await self._defined(each.since, tx) for each in orders.values()}
         facts: list[Fact] = []
         timeline: list[Line] = []
         counts: dict[int, list[int]] = {}
@@ -80,44 +85,57 @@ class Refolding:
             count[0] += 1
             count[1] += differs
             if not order.verify:
-                self._replace(cabinet, held, fresh[customer_id], commands[customer_id], order, facts, timeline)
+                told_by = earlier[order.since]
+                found = self._replace(cabinet, held, fresh[customer_id], told_by)
+                if found is not None:
+                    fact, told = _told(commands[customer_id], order, held, *found)
+                    facts.append(fact)
+                    timeline.append(told)
             held.customer.refold_job, held.dirty = max(order.job, held.customer.refold_job), True
         facts += await cabinet.close(commands, (), timeline)
         by_job = {job: (done, differed) for job, (done, differed) in counts.items() if job}
         await refold_store.count(tx, tx.unit, by_job, tx.now)
         return facts
 
+    async def _defined(self, number: int | None, tx: UnitTx) -> Definitions:
+        """Those of a number, or those in force."""
+        if number is None:
+            return self._definitions()
+        if number not in self._earlier:
+            self._earlier = {number: await defined_at(tx.connection, self._definitions().zone, number)}
+        return self._earlier[number]
+
     @staticmethod
     def _replace(
-        cabinet: Cabinet,
-        held: Held,
-        fresh: Customer,
-        command: CommandIssued,
-        order: Order,
-        facts: list[Fact],
-        timeline: list[Line],
-    ) -> None:
+        cabinet: Cabinet, held: Held, fresh: Customer, told_by: Definitions
+    ) -> tuple[dict[str, Change], bytes] | None:
+        """Put the folded state in the place of the live one; what that changes in the view, if it does."""
         live, others = held.customer, cabinet.others(held)
-        at = Moment(held.day, cabinet.definitions)
-        before = person.view([live, *others], at)
+        note_delivery(held, told_by, cabinet.tx.now)
+        before = person.view([live, *others], Moment(held.day, told_by))
         held.customer = taking_place(live, fresh)
-        held.parts, held.touched, held.dirty = [], person.EVERYTHING, True
-        after, encoded = seen(held, at, others)
-        changed: dict[str, Change] = person.differences(before, after)
+        held.touched, held.dirty = person.EVERYTHING, True
+        forget_views(held)
+        after, encoded = seen(held, Moment(held.day, cabinet.definitions), others)
+        changed = person.differences(before, after)
         changed.pop("version", None)
-        if not changed:
-            return
-        origin = Origin(command.issued_at, SOURCE, "", None, msgspec.Raw(b"{}"), to_ms(command.issued_at))
-        origin.history = not order.announce
-        event = Occurrence(
-            "profile.refolded", to_ms(command.issued_at), SOURCE, str(derived_id("refold", command.command_id))
-        )
-        facts.append(resolved(held, event, origin, changed, encoded))
-        timeline.append(line(held.id, event, origin, changed))
+        return (changed, encoded) if changed else None
 
 
-_APART: Final = frozenset("person_id version linked links_revision due_day passed_day refold_job".split())
-"""What is not folded from events: who belongs to the person, and how far time and refolds have come."""
+def _told(
+    command: CommandIssued, order: Order, held: Held, changed: dict[str, Change], encoded: bytes
+) -> tuple[Fact, Line]:
+    at_ms = to_ms(command.issued_at)
+    origin = Origin(command.issued_at, SOURCE, "", None, msgspec.Raw(b"{}"), at_ms, history=not order.announce)
+    event = Occurrence("profile.refolded", at_ms, SOURCE, str(derived_id("refold", command.command_id)))
+    return resolved(held, event, origin, changed, encoded), line(held.id, event, origin, changed)
+
+
+_APART: Final = frozenset(
+    "person_id version linked links_revision due_day dues passed_day refold_job filed portrayed points erased".split()
+)
+"""What is not folded from events: who belongs to the person, how far time and refolds have come, and what is copied
+from a ledger."""
 
 
 def same(live: Customer, fresh: Customer) -> bool:

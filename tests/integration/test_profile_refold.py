@@ -70,6 +70,7 @@ async def bodies(profile: Profile) -> dict[str, Any]:
     for row in rows:
         held = holding.restored(bytes(row["body"]))
         held.refold_job = held.version = held.due_day = held.passed_day = 0
+        held.dues, held.filed, held.portrayed = {}, (0, 0), (0, 0)
         found[str(row["customer_id"])] = held
     return found
 
@@ -94,7 +95,7 @@ async def test_a_state_that_went_wrong_is_found_mended_and_told_as_history(profi
     row = await profile.connection.fetchval("SELECT body FROM customer WHERE customer_id = $1", customer_id)
     wrong = holding.restored(bytes(row))
     assert wrong.purchases is not None
-    wrong.purchases.count += 5
+    wrong.purchases.money["KRW"].count += 5
     await profile.connection.execute(
         "UPDATE customer SET body = $2 WHERE customer_id = $1", customer_id, holding.stored(wrong)
     )
@@ -134,3 +135,24 @@ async def test_the_timeline_can_be_asked_for_types_channels_and_times(profile: P
     times = [line["time"] for line in first["items"] + second["items"]]
     assert len(times) == 8 and times == sorted(times, reverse=True)
     assert (await profile.asked("GET", path, since="yesterday")).status_code == 422
+
+
+async def test_a_new_definition_is_told_of_everybody_when_it_is_asked_for(profile: Profile) -> None:
+    """Somebody who was lost to us by the old definition is still a customer by the new one, and rules hear of it."""
+    await profile.send(purchase("old", 5, minutes_ago=60 * 24 * 30, loyalty_card="late"))
+    found = await profile.until("loyalty_card:late", lambda c: c["profile"]["purchase_count"] == 1)
+    number = (await profile.told("GET", "/v1/definitions/lifecycle"))["number"]
+    change = {"body": {"new_days": 14, "at_risk_days": 20, "lapsed_days": 25}, "note": "fresh food"}
+    await profile.told("PUT", "/v1/definitions/lifecycle", change, role="marketer", headers={"If-Match": '"0"'})
+
+    async def lapsed() -> bool:
+        shown = await profile.told("GET", f"/v1/customers/{found['customer_id']}")
+        return bool(shown["profile"]["lifecycle"] == "lapsed")
+
+    async with asyncio.timeout(10):
+        while not await lapsed():
+            await asyncio.sleep(0.1)
+    assert (await finished(profile, since=number, announce=True))["differed"] == 0
+    [told] = [each for each in await profile.resolved() if each.type == "profile.refolded"]
+    assert (told.customer_id, told.history) == (found["customer_id"], False)
+    assert (told.changed["lifecycle"].was, told.changed["lifecycle"].now) == (found["profile"]["lifecycle"], "lapsed")

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from libs.common import clock
+from libs.common.events import Fact
 from libs.common.unit import Message, UnitTx
 from tests.load import by_hand
 from tests.load.by_hand import Sent
@@ -29,7 +30,7 @@ async def run(stage: Stage, database_url: str, bootstrap: str, meter: Meter) -> 
         now = clock.now()
         tx = UnitTx(connection, worker=spec.name, unit=0, cache=cache, clock=now, now=now, snapshot=0)
         batch = [Message(decode(record.value), record.value, record.timestamp) for record in records]
-        facts = await handler(batch, tx)
+        facts = [fact for fact in await handler(batch, tx) if isinstance(fact, Fact)]
         return [(topics[type(fact)].name, topics[type(fact)].key(fact).encode(), encode(fact)) for fact in facts]
 
     await by_hand.batches(stage.source.name, work, database_url, bootstrap, meter)

@@ -68,9 +68,10 @@ class Background:
 class App:
     """The parts of a service, joined by its `app.py`.
 
-    `resources` (pools, producers) start first and stop last; `components` (watchers) and `work` (workers, senders) start
-    after them and are drained before HTTP closes. `work` is what any one process of a service can do for all: it is left
-    out where the settings say that this one does not work. `asgi` stands in front of `web` where a service has its own door.
+    `resources` (pools, producers) start first and stop last; `components` (watchers) and `work` (workers, senders)
+    start after them and are drained before HTTP closes. `work` is what any one process of a service can do for all:
+    it is left out where the settings say that this one does not work. `asgi` stands in front of `web` where a service
+    has its own door.
     """
 
     web: FastAPI

@@ -22,10 +22,14 @@ Watcher = Annotated[Principal, Depends(requires("viewer", "operator"))]
 
 
 class Refold(Document):
-    """`verify` compares and changes nothing; `announce` lets rules react to what changes, as if it happened now."""
+    """`verify` compares and changes nothing; `announce` lets rules react to what changes, as if it happened now.
+
+    After definitions were changed, `since` is the `number` that counted before: what follows from newer ones is told.
+    """
 
     verify: bool = False
     announce: bool = False
+    since: int | None = Field(None, ge=0, lt=2**31)
     note: str = Field("", max_length=500)
 
 
@@ -36,6 +40,7 @@ class Job(BaseModel):
     state: str
     verify: bool
     announce: bool
+    since: int | None
     total: int
     ordered: int
     done: int
@@ -63,6 +68,7 @@ def make_router(desk: Desk) -> APIRouter:
                 tx,
                 verify=document.verify,
                 announce=document.announce,
+                since=document.since,
                 actor=who.subject,
                 note=document.note,
                 at=clock.now(),
@@ -109,5 +115,5 @@ def _job(row: Row) -> Job:
     finished = row["ordered_at"] is not None and row["done"] >= row["ordered"]
     state = "stopped" if row["stopped_at"] is not None else "finished" if finished else "running"
     ended_at = row["stopped_at"] if state == "stopped" else (row["moved_at"] or row["ordered_at"]) if finished else None
-    names = ("job", "verify", "announce", "total", "ordered", "done", "differed", "actor", "note", "created_at")
-    return Job(state=state, ended_at=ended_at, **{name: row[name] for name in names})
+    kept = {name: row[name] for name in Job.model_fields if name not in ("state", "ended_at")}
+    return Job(state=state, ended_at=ended_at, **kept)

@@ -14,17 +14,18 @@ _ROW = (
 )
 
 
-async def begin(tx: Tx, *, verify: bool, announce: bool, actor: str, note: str, at: datetime) -> int:
+async def begin(tx: Tx, *, verify: bool, announce: bool, since: int | None, actor: str, note: str, at: datetime) -> int:
     """A job over all customers that are there now."""
     return int(
         await tx.fetchval(
-            "INSERT INTO refold (verify, announce, actor, note, created_at, total)"
-            " SELECT $1, $2, $3, $4, $5, count(*) FROM customer RETURNING job",
+            "INSERT INTO refold (verify, announce, actor, note, created_at, since, total)"
+            " SELECT $1, $2, $3, $4, $5, $6, count(*) FROM customer RETURNING job",
             verify,
             announce,
             actor,
             note,
             at,
+            since,
         )
     )
 
@@ -51,7 +52,7 @@ async def page(connection: Any, before: int | None, count: int) -> list[Row]:
 async def claim(tx: Tx) -> Row | None:
     """The eldest job with customers left to order, with how many are under way; None when somebody else is at it."""
     return await tx.fetchrow(
-        "SELECT job, verify, announce, cursor, actor, ordered - coalesce("
+        "SELECT job, verify, announce, since, cursor, actor, ordered - coalesce("
         "  (SELECT sum(done) FROM refold_progress p WHERE p.job = refold.job), 0)::bigint AS under_way"
         " FROM refold WHERE ordered_at IS NULL AND stopped_at IS NULL ORDER BY job LIMIT 1 FOR UPDATE SKIP LOCKED"
     )

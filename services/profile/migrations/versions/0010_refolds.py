@@ -11,6 +11,7 @@ CREATE TABLE refold (
     job        integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     verify     boolean     NOT NULL,
     announce   boolean     NOT NULL,
+    since      integer,
     cursor     uuid        NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     ordered    bigint      NOT NULL DEFAULT 0,
     total      bigint      NOT NULL,
