@@ -111,6 +111,9 @@ class Refolding:
     ) -> tuple[dict[str, Change], bytes] | None:
         """Put the folded state in the place of the live one; what that changes in the view, if it does."""
         live, others = held.customer, cabinet.others(held)
+        # As of today: what new definitions make of the days until now is told at once, and by no timer afterwards.
+        held.day = max(held.day, told_by.day_of(to_ms(cabinet.tx.now)))
+        live.passed_day = held.day
         note_delivery(held, told_by, cabinet.tx.now)
         before = person.view([live, *others], Moment(held.day, told_by))
         held.customer = taking_place(live, fresh)
