@@ -102,15 +102,30 @@ class Guard:
     def __call__(
         self, request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
     ) -> Principal:
-        authenticator: Authenticator = request.app.state.authenticator
         if bearer is None:
             raise Unauthenticated("Send the header 'Authorization: Bearer <token>'.")
-        principal = authenticator.verify(bearer.credentials)
+        principal = _verified(request, bearer.credentials)
         if self.roles and not principal.has(*self.roles):
             raise Forbidden(
                 f"This needs the role {' or '.join(self.roles)}; the token has {', '.join(sorted(principal.roles))}."
             )
+        request.state.principal = principal
         return principal
+
+
+def principal_of(request: Request) -> Principal | None:
+    """Whoever asks, for what stands before or around the endpoints; None without a token. Unauthenticated."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    return _verified(request, credentials) if scheme.lower() == "bearer" and credentials else None
+
+
+def _verified(request: Request, credentials: str) -> Principal:
+    """Looked at once for each request, however many ask."""
+    known: tuple[str, Principal] | None = getattr(request.state, "verified", None)
+    if known is None or known[0] != credentials:
+        authenticator: Authenticator = request.app.state.authenticator
+        known = request.state.verified = credentials, authenticator.verify(credentials)
+    return known[1]
 
 
 BEARER = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token with roles.")

@@ -50,6 +50,18 @@ async def cancel(tx: Tx, worker: str, unit: int, keys: Sequence[str]) -> None:
         )
 
 
+async def hasten(tx: Tx, worker: str, unit: int, keys: Sequence[str], due: datetime) -> None:
+    """Let timers that would fire later fire then."""
+    if keys:
+        await tx.execute(
+            "UPDATE timer SET due = $4 WHERE worker = $1 AND unit = $2 AND key = ANY($3) AND due > $4",
+            worker,
+            unit,
+            list(keys),
+            due,
+        )
+
+
 async def pop(tx: Tx, worker: str, unit: int, clock: datetime, now: datetime, count_max: int) -> list[Timer]:
     """Take out what is due, in the order of due and key: gated timers by `clock`, others by `now`."""
     rows = await tx.fetch(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from libs.common.errors import Poison
-from libs.common.events import CHANNELS_OF_CONTACT, ContactRequested, Fact, ProfileUpdated
+from libs.common.events import CHANNELS_OF_CONTACT, ContactRequested, Fact, NotifyErased, ProfileUpdated
 from libs.common.timers import Timer
 from libs.common.unit import Message, UnitTx
-from services.notify.store import customers, ledger, responses
+from services.notify import delivery
+from services.notify.recording import Change, record
+from services.notify.store import customers, erasing, ledger, responses
 
 
 class Handlers:
@@ -28,6 +32,18 @@ class Handlers:
         rows = [(key, message.event.version, message.value) for key, message in newest.items()]
         await customers.save_profiles(tx, tx.unit, rows)
         return ()
+
+    async def on_erased(self, customer_ids: Sequence[str], tx: UnitTx) -> Sequence[Fact]:
+        """What is planned is dropped first, for campaign waits for its answer; then nothing names anybody any more."""
+        known = await erasing.erase_profiles(tx, tx.unit, customer_ids)
+        if not known:
+            return ()
+        entries = await ledger.lock(tx, await erasing.planned_of(tx, known))
+        reason = f"suppressed:{erasing.REASON}"
+        ended = [replace(each, standing=delivery.ended(each.standing, "DROPPED", reason)) for each in entries]
+        await record(tx, tx.now, [Change(*each) for each in zip(entries, ended, strict=True)])
+        counts = await erasing.blank(tx, known)
+        return [NotifyErased(each, tx.now, {"customer": known[each], **counts[each]}) for each in sorted(known)]
 
     async def on_contacts(self, batch: Sequence[Message[ContactRequested]], tx: UnitTx) -> Sequence[Fact]:
         wanted = {message.event.message_id: message.event for message in batch}

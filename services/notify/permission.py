@@ -18,8 +18,11 @@ CATCH_UP_STEP_SECONDS = 0.2
 UNKNOWN_CUSTOMER_SECONDS = 30.0
 STALE_STEP_SECONDS = 1.0
 
-POINT_OF_CHANNEL = {"email": "email", "sms": "phone", "call": "phone", "webhook": "webhook", "push": "device"}
+POINT_OF_CHANNEL = {"email": "email", "sms": "phone", "call": "phone", "webhook": "webhook", "push": "push"}
 _DAY_MINUTES = 1_440
+_OF_AN_ADDRESS = frozenset({"bounced", "wrong"})
+_BINDS_ALL_CLASSES = _OF_AN_ADDRESS | {"restricted"}
+"""Nothing arrives there, or the person wants nothing there: that holds for a receipt as well."""
 
 
 class Request(Struct, frozen=True):
@@ -65,19 +68,49 @@ class Person(Struct, frozen=True):
 
 
 def person_of(records: Sequence[ProfileUpdated]) -> Person | None:
-    """The first record is the addressed one: its contact points go first. The newest statement on consent counts."""
+    """The first record is the addressed one: its contact points go first, unless one is dead and another is not.
+
+    The newest statement on consent counts. What is said of an address binds that address, all else the person.
+    """
     if not records:
         return None
-    contacts: dict[str, str] = {}
+    contacts = _living_contacts(records)
     consents: dict[str, Consent] = {}
     for record in records:
-        contacts = record.contacts | contacts
         for channel, consent in record.consents.items():
             known = consents.get(channel)
             # Of two statements of one instant the refusal counts.
             if known is None or (consent.at, not consent.granted) > (known.at, not known.granted):
                 consents[channel] = consent
-    return Person(contacts, consents, frozenset(reason for record in records for reason in record.suppressed))
+    suppressed = {
+        reason
+        for record in records
+        for reason in record.suppressed
+        if record.contacts.get(_point_of(reason)) in (None, contacts.get(_point_of(reason)))
+    }
+    return Person(contacts, consents, frozenset(suppressed))
+
+
+def _living_contacts(records: Sequence[ProfileUpdated]) -> dict[str, str]:
+    dead = {
+        (point, address)
+        for record in records
+        for reason in record.suppressed
+        if (point := _point_of(reason)) and (address := record.contacts.get(point))
+    }
+    contacts: dict[str, str] = {}
+    for record in records:
+        for point, address in record.contacts.items():
+            known = contacts.get(point)
+            if not known or ((point, known) in dead and address and (point, address) not in dead):
+                contacts[point] = address
+    return contacts
+
+
+def _point_of(reason: str) -> str:
+    """The contact point of a reason that speaks of an address; empty for one that speaks of the person."""
+    cause, _, place = reason.partition(":")
+    return POINT_OF_CHANNEL.get(place, place) if cause in _OF_AN_ADDRESS else ""
 
 
 def judge(
@@ -134,15 +167,23 @@ def _forbidden(request: Request, person: Person, recipient: str, suppressions: I
     channel = request.channel
     if "erased" in person.suppressed:
         return "suppressed:erased"
-    if bounced := person.suppressed & {f"bounced:{channel}", f"bounced:{POINT_OF_CHANNEL.get(channel, channel)}"}:
-        return f"suppressed:{min(bounced)}"
+    binding = sorted(reason for reason in person.suppressed if _binds(reason, request))
+    if hard := [reason for reason in binding if reason.partition(":")[0] in _BINDS_ALL_CLASSES]:
+        return f"suppressed:{hard[0]}"
     for each in suppressions:
         if each.channel == channel and _holds(each, request, person, recipient):
             return f"suppressed:{each.reason}:{channel}"
-    others = sorted(reason for reason in person.suppressed if not reason.startswith("bounced:"))
-    if request.class_ == MARKETING and others:
-        return f"suppressed:{others[0]}"
+    if request.class_ == MARKETING and binding:
+        return f"suppressed:{binding[0]}"
     return ""
+
+
+def _binds(reason: str, request: Request) -> bool:
+    """A reason is `<cause>:<place>:<class>`, and binds everywhere, and every class, where it names none."""
+    _, place, class_ = (*reason.split(":", 2), "", "")[:3]
+    if place and place not in (request.channel, POINT_OF_CHANNEL.get(request.channel, request.channel)):
+        return False
+    return not class_ or class_ == request.class_
 
 
 def _holds(each: Suppression, request: Request, person: Person, recipient: str) -> bool:

@@ -52,7 +52,8 @@ async def apply(tx: Tx, now: datetime, reactions: Sequence[Reaction]) -> Heard:
             continue
         moved[entry.message_id] = replace(entry, standing=delivery.after_receipt(entry.standing, each.kind))
         at = min(each.at, now)
-        told.append((entry.unit, reporting.response(entry, f"message.{each.kind}", each.event_id, at, each.data)))
+        data = {} if entry.erased else each.data
+        told.append((entry.unit, reporting.response(entry, f"message.{each.kind}", each.event_id, at, data)))
         if each.kind in _SUPPRESSING and not each.data.get("soft"):
             await customers.suppress(tx, entry.unit, entry.message_id, suppression(entry, each.kind, at))
     changes = [Change(entry, moved[key]) for key, entry in entries.items()]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from libs.common.db import Tx
 from libs.common.events import Fact, ResponseReceived
 from services.notify import reporting
@@ -22,7 +24,7 @@ async def record(
     tx: Tx, now: datetime, changes: Sequence[Change], reactions: Sequence[tuple[int, ResponseReceived]] = ()
 ) -> int:
     """Returns how many of `reactions` (unit, response) were not known before."""
-    changed = [change for change in changes if change.before != change.after]
+    changed = [_without_words(change) for change in changes if change.before != change.after]
     if changed:
         await ledger.save(tx, now, [change.after for change in changed])
         steps = (reporting.step(before, after, now) for before, after in changed)
@@ -35,3 +37,12 @@ async def record(
     await responses.tell(tx, now, [*facts, *fresh])
     asked = {response.id for _, response in reactions}
     return sum(response.id in asked for _, response in fresh)
+
+
+def _without_words(change: Change) -> Change:
+    """Of an erased message it is written how it went on, and nothing of what providers say about it."""
+    after = change.after
+    if not after.erased:
+        return change
+    standing = replace(after.standing, reason="")
+    return Change(change.before, replace(after, standing=standing, recipient="", provider_ref=""))

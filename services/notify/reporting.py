@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from libs.common.addresses import address_mark
 from libs.common.clock import derived_id
 from libs.common.events import MessageSettled, ResponseReceived
 from services.notify.delivery import contacted
 from services.notify.store.ledger import Entry, Step
+
+_OF_THE_ADDRESS: Final = frozenset(
+    {"message.delivered", "message.bounced", "message.opened", "message.clicked", "message.replied"}
+)
+"""What tells something of the address as well: it says which one by its mark, for it may be an old one by now."""
 
 
 def settled(before: Entry, after: Entry, now: datetime) -> MessageSettled | None:
@@ -38,6 +44,8 @@ def accepted(before: Entry, after: Entry, now: datetime) -> ResponseReceived | N
 
 def response(entry: Entry, kind: str, provider_event_id: str, at: datetime, data: dict[str, Any]) -> ResponseReceived:
     """`provider_event_id` keeps apart what may happen several times; the same reaction always has the same id."""
+    if kind in _OF_THE_ADDRESS and entry.recipient:
+        data = {**data, "address_mark": address_mark(entry.recipient)}
     return ResponseReceived(
         id=str(derived_id("response", entry.message_id, kind, provider_event_id)),
         type=kind,

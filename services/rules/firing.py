@@ -12,7 +12,7 @@ import msgspec
 from libs.common import clock
 from libs.common.events import HOPS_MAX, RuleTriggered
 from services.rules.snapshot import CompiledRule, Moment, Snapshot
-from services.rules.state import Wait, digest
+from services.rules.state import State, Wait, digest
 
 _object = msgspec.json.Decoder(dict[str, Any])
 
@@ -123,7 +123,20 @@ def _is_valid(rule: CompiledRule, time_ms: int) -> bool:
 
 def due(rule: CompiledRule, customer_id: str, wait: Wait) -> Due:
     expiry = Expiry(rule.id, customer_id, wait.event_id, wait.same)
-    return Due(f"{rule.id}/{customer_id}/{wait.event_id}", wait.due_ms, msgspec.msgpack.encode(expiry))
+    return Due(_timer_key(rule.id, customer_id, wait.event_id), wait.due_ms, msgspec.msgpack.encode(expiry))
+
+
+def timer_keys(state: State) -> list[str]:
+    """The keys of all timers that are set for a customer."""
+    return [
+        _timer_key(rule_id, state.customer_id, wait.event_id)
+        for rule_id, absence in state.absences.items()
+        for wait in absence.waits
+    ]
+
+
+def _timer_key(rule_id: str, customer_id: str, event_id: str) -> str:
+    return f"{rule_id}/{customer_id}/{event_id}"
 
 
 def profile_of(raw: msgspec.Raw) -> Mapping[str, Any]:

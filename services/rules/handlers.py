@@ -11,11 +11,11 @@ import msgspec
 from libs.common import clock, logs
 from libs.common.documents import SnapshotWatcher
 from libs.common.errors import NotCaughtUp
-from libs.common.events import EventResolved, Fact
+from libs.common.events import ERASED, EventResolved, Fact, RulesErased
 from libs.common.timers import Timer
 from libs.common.topics import partition_of
 from libs.common.unit import Message, UnitTx
-from services.rules import matching, state, store
+from services.rules import firing, matching, state, store
 from services.rules.firing import Effects, Expiry
 from services.rules.snapshot import Snapshot
 from services.rules.state import State
@@ -43,7 +43,12 @@ class Matching:
     async def on_resolved_events(self, batch: Sequence[Message[EventResolved]], tx: UnitTx) -> Sequence[Fact]:
         snapshot = await self._snapshot(tx)
         waiting = await self._waiting(tx)
-        found = [(message.event, matching.match(snapshot, message.event)) for message in batch]
+        erased = [message.event.customer_id for message in batch if message.event.type == ERASED]
+        found = [
+            (message.event, matching.match(snapshot, message.event))
+            for message in batch
+            if message.event.type != ERASED
+        ]
         beginners = {event.customer_id for event, hit in found if hit is not None and hit.needs_state}
         wanted = {event.customer_id for event, _ in found if event.customer_id in waiting} | beginners
         linked = {each for event, hit in found if hit is not None and hit.needs_state for each in event.linked}
@@ -58,7 +63,21 @@ class Matching:
             elif event.customer_id in wanted:
                 matching.remember_profile(own, event)
         await self._save(tx, views, wanted, out)
-        return out.triggers
+        return [*out.triggers, *await self._forget(erased, tx)] if erased else out.triggers
+
+    async def _forget(self, erased: Sequence[str], tx: UnitTx) -> Sequence[Fact]:
+        """Nothing comes after the last event of a customer, so nothing of them is kept."""
+        views, waiting = await self._load(tx, erased, ()), await self._waiting(tx)
+        timers = {each: firing.timer_keys(views.own(each)) for each in sorted(set(erased))}
+        await tx.cancel_timers([key for keys in timers.values() for key in keys])
+        deleted = await store.delete(tx, timers)
+        for customer_id in timers:
+            views.forget(customer_id)
+            waiting.discard(customer_id)
+        return [
+            RulesErased(each, tx.now, {"rule_state": int(each in deleted), "timer": len(keys)})
+            for each, keys in timers.items()
+        ]
 
     async def on_timers(self, batch: Sequence[Timer], tx: UnitTx) -> Sequence[Fact]:
         snapshot = await self._snapshot(tx)
@@ -141,6 +160,9 @@ class _Views:
         held = self._own.pop(customer_id)
         self._own[customer_id] = held
         return held
+
+    def forget(self, customer_id: str) -> None:
+        self._own.pop(customer_id, None)
 
     def others(self, event: EventResolved) -> list[State]:
         return self.linked(event.linked, event.customer_id) if event.linked else []

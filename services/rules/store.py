@@ -66,3 +66,11 @@ async def delete_expired(tx: Tx, unit: int, before: datetime) -> None:
         unit,
         before,
     )
+
+
+async def delete(tx: Tx, customer_ids: Iterable[str]) -> set[str]:
+    """Forget these customers; returns those of whom there was anything."""
+    rows = await tx.fetch(
+        "DELETE FROM rule_state WHERE customer_id = ANY($1) RETURNING customer_id", sorted(set(customer_ids))
+    )
+    return {row["customer_id"] for row in rows}

@@ -244,7 +244,9 @@ async def test_a_timer_that_cannot_be_handled_is_buried_and_the_others_fire(plac
 
         await place.until(done)
     [dead] = await place.read_all(dead_letters("tally"))
-    assert (dead.key, dict(dead.headers)["topic"]) == (b"bad", b"timer")
+    about = dict(dead.headers)
+    assert (about["key"], about["topic"]) == (b"bad", b"timer")
+    assert dead.key == about["origin"], "a letter has a key of its own, by which it can be erased"
     assert b"a bad timer" in dict(dead.headers)["reason"]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
+from libs.common.events import Fact
 from libs.common.kafka import Record
 from libs.common.progress import Progress
 from libs.common.unit import WorkerSpec, burial
@@ -64,6 +67,32 @@ def test_what_cannot_be_read_is_set_aside_with_a_reason_and_the_position_moves_o
     assert len(batch.dead) == 3
     assert [message.event.number for message in batch.messages["tally.given.v1"]] == [1]
     assert at.positions == {"tally.given.v1": 8}
+
+
+def test_a_tombstone_is_told_by_its_key_unless_the_key_lives_again() -> None:
+    async def ignored(*_: Any) -> Sequence[Fact]:
+        return ()
+
+    [given, *others] = spec().inputs
+    reading = Reading(replace(spec(), inputs=[replace(given, on_erased=ignored), *others]))
+    records = [
+        *(("tally.given.v1", Read(GOOD, key=key)) for key in (b"a", b"b")),
+        *(("tally.given.v1", Read(None, key=key)) for key in (b"a", b"b", b"c")),
+        ("tally.given.v1", Read(GOOD, key=b"b")),
+    ]
+    batch = reading.read(records, Progress())
+    assert batch.erased == {"tally.given.v1": ["a", "c"]}
+    assert len(batch.messages["tally.given.v1"]) == 3 and not batch.dead and not batch.empty
+
+
+def test_a_dead_letter_that_was_erased_is_passed_over() -> None:
+    assert Reading(spec()).read([(LETTERS, Read(None))], Progress()).empty
+
+
+def test_a_dead_letter_that_dies_again_remembers_the_key_that_it_had_as_a_message() -> None:
+    first = burial.of_message("tally.given.v1", Read(b"x"), "because", dead_letters=LETTERS)
+    kept = Read(b"x", [*first.about.items(), ("key", b"k")], topic=LETTERS, key=b"tally.split/0:9")
+    assert burial.of_message(LETTERS, kept, "still", dead_letters=LETTERS).key == b"k"
 
 
 def test_a_unit_stands_still_rather_than_bury_a_topic(monkeypatch: pytest.MonkeyPatch) -> None:

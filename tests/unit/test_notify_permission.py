@@ -89,6 +89,15 @@ def test_what_is_known_too_long_ago_allows_nothing_that_needs_consent() -> None:
         ("bounced:email", False, False),
         ("open_complaint", False, True),
         ("bounced:phone", True, True),
+        ("wrong:email", False, False),
+        ("wrong:phone", True, True),
+        ("complained:email", False, True),
+        ("complained:sms", True, True),
+        ("restricted", False, False),
+        ("restricted:email", False, False),
+        ("restricted:call", True, True),
+        ("restricted:email:marketing", False, True),
+        ("restricted::transactional", True, False),
     ],
 )
 def test_suppressions_of_the_profile(reason: str, marketing: bool, transactional: bool) -> None:
@@ -112,6 +121,18 @@ def test_a_bounce_holds_for_its_address() -> None:
         "DROPPED", "suppressed:bounced:email"
     )
     assert verdict(record(contacts={"email": "b@example.org"}), suppressions=(dead,)) == Send("b@example.org")
+
+
+def test_of_two_addresses_the_living_one_is_taken_and_a_dead_one_binds_itself_alone() -> None:
+    dead = record(suppressed=["bounced:email"])
+    alive = record("d", contacts={"email": "b@example.org"})
+    assert verdict(dead, alive) == verdict(alive, dead) == Send("b@example.org")
+    assert verdict(dead, record("d")) == verdict(record("d"), dead) == End("DROPPED", "suppressed:bounced:email")
+    both = record("d", contacts={"email": "b@example.org"}, suppressed=["wrong:email"])
+    assert verdict(dead, both) == End("DROPPED", "suppressed:bounced:email")
+    assert verdict(record(contacts={}, suppressed=["bounced:email"]), alive) == End(
+        "DROPPED", "suppressed:bounced:email"
+    )
 
 
 def test_an_unknown_customer_is_waited_for_and_then_dropped() -> None:

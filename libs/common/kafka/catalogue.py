@@ -16,7 +16,7 @@ _DAY_MS = 86_400_000
 
 async def partition_counts(bootstrap: str, prefix: str, names: Sequence[str]) -> dict[str, int]:
     """How many partitions each topic has; a topic that does not exist is absent."""
-    admin = await _admin(bootstrap)
+    admin = await connected(bootstrap)
     try:
         described = await admin.describe_topics([prefix + name for name in names])
     finally:
@@ -39,9 +39,7 @@ async def ensure_topics(
     Misconfigured: a topic exists with another number of partitions, which would silently move customers to other units.
     """
     wanted = {topic.name: _topic_settings(topic.retention_days) for topic in catalogue}
-    wanted |= {topics.dead_letters(topic.owner): _topic_settings(topics.DEAD_LETTER_DAYS) for topic in catalogue}
-    for consumer in {consumer.split(".")[0] for topic in catalogue for consumer in topic.consumers}:
-        wanted[topics.dead_letters(consumer)] = _topic_settings(topics.DEAD_LETTER_DAYS)
+    wanted |= {name: _dead_letter_settings() for name in topics.all_dead_letters(catalogue)}
     existing = await partition_counts(bootstrap, prefix, list(wanted))
     check_partitions(existing, partitions)
     missing = [
@@ -55,7 +53,7 @@ async def ensure_topics(
 
 
 async def _create(bootstrap: str, missing: Sequence[NewTopic]) -> None:
-    admin = await _admin(bootstrap)
+    admin = await connected(bootstrap)
     try:
         answer = await admin.create_topics(list(missing))
     except TopicAlreadyExistsError:
@@ -79,11 +77,21 @@ def check_partitions(existing: Mapping[str, int], partitions: int) -> None:
 def _topic_settings(retention_days: int | None) -> dict[str, str]:
     common = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(4 * BATCH_BYTES_MAX)}
     if retention_days is None:
-        return common | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
-    return common | {"retention.ms": str(retention_days * _DAY_MS)}
+        # A reader that was away as long as door topics last must still learn of what was erased meanwhile.
+        erased = {"delete.retention.ms": str(topics.DOOR_DAYS * _DAY_MS)}
+        return common | erased | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+    # Time is up for a segment when it is up for the last message in it.
+    rolled = {"segment.ms": str(topics.SEGMENT_DAYS * _DAY_MS)} if retention_days <= topics.DOOR_DAYS else {}
+    return common | rolled | {"retention.ms": str(retention_days * _DAY_MS)}
 
 
-async def _admin(bootstrap: str) -> AIOKafkaAdminClient:
+def _dead_letter_settings() -> dict[str, str]:
+    """Every letter has a key of its own, so compaction takes out what was erased and nothing else."""
+    return _topic_settings(topics.DEAD_LETTER_DAYS) | {"cleanup.policy": "compact,delete"}
+
+
+async def connected(bootstrap: str) -> AIOKafkaAdminClient:
+    """A client for the broker's own affairs, to be closed by the caller. BrokerAway."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     try:
         await admin.start()

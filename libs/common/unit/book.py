@@ -18,9 +18,9 @@ from libs.common.kafka import MESSAGE_BYTES_MAX, Record
 from libs.common.topics import Topic, partition_of
 from libs.common.unit.aftermath import Aftermath
 from libs.common.unit.burial import DeadLetter
-from libs.common.unit.shapes import Floor, UnitTx, WorkerSpec
+from libs.common.unit.shapes import Floor, Tombstone, UnitTx, WorkerSpec
 
-Work = Callable[[UnitTx], Awaitable[Sequence[Fact | DeadLetter]]]
+Work = Callable[[UnitTx], Awaitable[Sequence[Fact | Tombstone | DeadLetter]]]
 
 
 class Book:
@@ -129,11 +129,13 @@ class Book:
             snapshot=self.progress.snapshot,
         )
 
-    def _record(self, each: Fact | DeadLetter) -> Record:
+    def _record(self, each: Fact | Tombstone | DeadLetter) -> Record:
         topic = self._topics.get(type(each))
         if topic is None:
             if isinstance(each, DeadLetter):
                 return self._buried(each)
+            if isinstance(each, Tombstone):
+                return self._erased(each)
             raise Misconfigured(f"{self._spec.name} may not publish {type(each).__name__}")
         key = topic.key(each).encode()
         value = self._encoder.encode(each)
@@ -141,9 +143,19 @@ class Book:
             raise Poison(f"a {topic.name} message of {len(value)} bytes is over the limit of {MESSAGE_BYTES_MAX}")
         return Record(topic.name, partition_of(key, self._floor.units), key, value, [self._stamp()])
 
+    def _erased(self, each: Tombstone) -> Record:
+        if each.topic not in self._topics.values() or not each.topic.compacted:
+            raise Misconfigured(f"{self._spec.name} may not erase from {each.topic.name}")
+        key = each.key.encode()
+        return Record(each.topic.name, partition_of(key, self._floor.units), key, None, [self._stamp()])
+
     def _buried(self, letter: DeadLetter) -> Record:
+        """Its key is its own, so that it can be erased from the compacted topic; the one it had stands beside it."""
         about = [("worker", self._spec.name.encode()), ("partition", str(self.unit).encode()), *letter.about.items()]
-        return Record(self._spec.dead_letters, self.unit, letter.key, letter.value, [self._stamp(), *about])
+        if letter.key is not None:
+            about.append(("key", letter.key))
+        stamp = self._stamp()
+        return Record(self._spec.dead_letters, self.unit, stamp[1], letter.value, [stamp, *about])
 
     def _stamp(self) -> tuple[str, bytes]:
         self.progress.seq += 1

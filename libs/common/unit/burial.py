@@ -26,7 +26,7 @@ def of_message(topic: str, record: Received, reason: str, *, dead_letters: str) 
     before = dict(record.headers)
     again = topic == dead_letters and "topic" in before and "offset" in before
     return DeadLetter(
-        record.key,
+        before.get("key") if again else record.key,
         record.value,
         {
             "reason": _text(reason),

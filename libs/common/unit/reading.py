@@ -20,15 +20,19 @@ Records = Sequence[tuple[str, Received]]
 
 @dataclass
 class Batch:
-    """What a fetch came to: messages by topic, those that are dead already with their reason, and repeats."""
+    """What a fetch came to: messages by topic, those that are dead already with their reason, and repeats.
+
+    `erased` are the keys of tombstones by topic.
+    """
 
     messages: dict[str, list[Message[Any]]] = field(default_factory=dict)
+    erased: dict[str, list[str]] = field(default_factory=dict)
     dead: list[tuple[str, Received, str]] = field(default_factory=list)
     repeats: int = 0
 
     @property
     def empty(self) -> bool:
-        return not self.messages and not self.dead
+        return not self.messages and not self.dead and not any(self.erased.values())
 
 
 class Reading:
@@ -38,6 +42,7 @@ class Reading:
         self._name = spec.name
         self._dead_letters = spec.dead_letters
         self._decoders = {each.topic.name: msgspec.json.Decoder(each.topic.event) for each in spec.inputs}
+        self._erasable = {each.topic.name for each in spec.inputs if each.on_erased is not None}
 
     def read(self, records: Records, at: Progress) -> Batch:
         """Decode, drop repeats, take notice of marks, and move the positions on."""
@@ -68,12 +73,14 @@ class Reading:
         return True
 
     def _add(self, batch: Batch, topic: str, record: Received, about: dict[str, bytes]) -> None:
-        """A dead letter names the worker and the topic that it is for; one that is not ours is passed over."""
+        """A dead letter names the worker and the topic it is for; one that is not ours, or erased, is passed over."""
         attempts = 1
         if topic == self._dead_letters:
-            if about.get("worker", b"").decode() != self._name:
+            if record.value is None or about.get("worker", b"").decode() != self._name:
                 return
             topic, attempts = about["topic"].decode(), int(about["attempts"]) + 1
+        elif topic in self._erasable and _is_erasure(record, batch.erased.setdefault(topic, [])):
+            return
         batch.messages.setdefault(topic, []).append(self._decoded(topic, record, about, attempts))
 
     def _decoded(self, topic: str, record: Received, about: dict[str, bytes], attempts: int) -> Message[Any]:
@@ -86,3 +93,15 @@ class Reading:
             return Message(decoder.decode(record.value), record.value, record.timestamp, about, attempts)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Undecodable(f"not a {topic} message: {error}") from error
+
+
+def _is_erasure(record: Received, erased: list[str]) -> bool:
+    """Notes the key of a tombstone; a message with a value takes back the tombstone that came before it."""
+    if record.key is None:
+        return False
+    if record.value is None:
+        erased.append(record.key.decode())
+        return True
+    if erased and (key := record.key.decode()) in erased:
+        erased[:] = [each for each in erased if each != key]
+    return False

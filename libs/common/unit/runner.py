@@ -25,7 +25,7 @@ from libs.common.unit import burial
 from libs.common.unit.book import Book
 from libs.common.unit.burial import DeadLetter, Pace
 from libs.common.unit.reading import Batch, Reading, Records
-from libs.common.unit.shapes import Floor, UnitTx, WorkerSpec
+from libs.common.unit.shapes import Floor, Tombstone, UnitTx, WorkerSpec
 
 TICK_SECONDS = 1.0
 TIMERS_PER_TICK_MAX = 500
@@ -171,13 +171,16 @@ class UnitRunner:
             self._count("repeats", batch.repeats)
         return batch
 
-    async def _handle(self, batch: Batch, tx: UnitTx) -> list[Fact | DeadLetter]:
-        results: list[Fact | DeadLetter] = []
+    async def _handle(self, batch: Batch, tx: UnitTx) -> list[Fact | Tombstone | DeadLetter]:
+        results: list[Fact | Tombstone | DeadLetter] = []
         for each in self.spec.inputs:
             messages = batch.messages.get(each.topic.name)
             if messages:
                 results += await each.handler(messages, tx)
                 self._count("events", len(messages))
+            if each.on_erased is not None and (keys := batch.erased.get(each.topic.name)):
+                results += await each.on_erased(keys, tx)
+                self._count("erased", len(keys))
         for topic, record, reason in batch.dead:
             self._count("buried", 1)
             self._log.error("message_buried", topic=topic, offset=record.offset, reason=reason[:500])
@@ -224,7 +227,7 @@ class UnitRunner:
         """Fire at most so many timers; says whether more may be due. One that cannot be handled is buried."""
         fired: list[timers.Timer] = []
 
-        async def work(tx: UnitTx) -> Sequence[Fact]:
+        async def work(tx: UnitTx) -> Sequence[Fact | Tombstone]:
             fired[:] = await timers.pop(tx, tx.worker, tx.unit, tx.clock - self._grace, tx.now, count_max)
             return await self.spec.on_timers(fired, tx) if fired and self.spec.on_timers is not None else ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -65,17 +65,30 @@ class UnitTx(Tx):
         await timers.cancel(self, self.worker, self.unit, keys)
 
 
-Handler = Callable[[Sequence[Message[Any]], UnitTx], Awaitable[Sequence[Fact]]]
-TimerHandler = Callable[[Sequence[timers.Timer], UnitTx], Awaitable[Sequence[Fact]]]
+class Tombstone(NamedTuple):
+    """Says on a compacted topic that nothing is to be known of a key any more; it has no value."""
+
+    topic: Topic
+    key: str
+
+
+Handler = Callable[[Sequence[Message[Any]], UnitTx], Awaitable[Sequence[Fact | Tombstone]]]
+TimerHandler = Callable[[Sequence[timers.Timer], UnitTx], Awaitable[Sequence[Fact | Tombstone]]]
+ErasedHandler = Callable[[Sequence[str], UnitTx], Awaitable[Sequence[Fact | Tombstone]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """`feedback` marks a topic that this worker's own effects flow back through: its marks do not drive our clock."""
+    """`feedback` marks a topic that this worker's own effects flow back through: its marks do not drive our clock.
+
+    `on_erased` is given the keys of tombstones, after `handler` was given what came before them; a key that has come
+    to life again within the batch is not among them.
+    """
 
     topic: Topic
     handler: Handler
     feedback: bool = False
+    on_erased: ErasedHandler | None = None
 
 
 @dataclass(frozen=True)

@@ -19,17 +19,17 @@ _STANDING = (
 )
 _IDENTITY = (
     "unit, decision_id, campaign_id, customer_id, person_id, channel, received_ms, recipient, provider, provider_ref,"
-    " lease_owner"
+    " lease_owner, erased"
 )
 _STANDING_COUNT = 11
-_ENTRY_COUNT = 22
+_ENTRY_COUNT = 23
 
 _conditions = msgspec.json.Decoder(Conditions)
 _values = msgspec.json.Decoder(dict[str, Any])
 
 
 class Entry(Struct, frozen=True):
-    """A message and where it stands."""
+    """A message and where it stands; of one that is `erased` nothing else is known any more."""
 
     standing: Standing
     unit: int
@@ -43,6 +43,7 @@ class Entry(Struct, frozen=True):
     provider: str = ""
     provider_ref: str = ""
     lease_owner: str = ""
+    erased: bool = False
 
     @property
     def message_id(self) -> str:

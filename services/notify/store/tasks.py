@@ -43,7 +43,7 @@ async def add(tx: Tx, message_id: str, phone: str, script: str, now: datetime) -
                           script, created_at, due)
         SELECT message_id, unit, message_id, decision_id, campaign_id, customer_id, person_id, 'open', $2, $3, $4,
                valid_until
-        FROM message WHERE message_id = $1
+        FROM message WHERE message_id = $1 AND NOT erased
         ON CONFLICT (task_id) DO NOTHING
         """,
         message_id,

@@ -1,0 +1,154 @@
+"""Is a person recognised wherever they are named, and nobody else taken for them?"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.profile.holding import hold
+from services.profile.person import Customer, Definitions, Moment, Occurrence, without_contact_data
+from services.profile.person.contacts import Contacts, Point
+from services.profile.person.erased import CAME_BACK, ERASED_BEFORE, Erased
+from services.profile.person.telling import history_of, may_tell, needles_of, telltale_of, without_telling
+from services.profile.person.traits import Trait, Traits
+from services.profile.privacy.marks import Marks
+from services.profile.privacy.trail import Trail, finder
+from services.profile.resolving import _scrubbed
+
+SECRET = "one secret of at least thirty-two signs"
+DEFINITIONS = Definitions()
+
+
+def customer() -> Customer:
+    made = Customer("c")
+    traits = {"firstName": "김민아", "address": 'Blue "House" 7', "city": "Seoul"}
+    made.traits = Traits({name: Trait(value, 1) for name, value in traits.items()})
+    made.contacts = Contacts({"phone": Point(1, "+821088237745"), "email": Point(1, "mina.kim@mail.example")})
+    return made
+
+
+def history(data: Any, *, raw: bytes | None = None) -> Any:
+    """What becomes of an event's data on its way into the history."""
+    event = Occurrence("inquiry", 1, "s", identifiers={"loyalty_card": "88010417"})
+    encoded = raw if raw is not None else msgspec.json.encode(data)
+    return json.loads(bytes(_scrubbed(msgspec.Raw(encoded), hold("c", customer()), event, ())))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "김민아님이 전화했다",
+        "call 010-8823-7745 today",
+        "call +82 10 8823 7745",
+        "01088237745",
+        "Mina.Kim@Mail.Example asks",
+        "card 8801-0417",
+        'lives in blue "house" 7',
+        "another.person@mail.example",
+    ],
+)
+def test_a_text_that_names_or_reaches_the_person_does_not_become_history(text: str) -> None:
+    data = {"topic": "seed", "text": text, "list": [text, "tea"], "deep": {"er": [{"note": text, "size": 3}]}}
+    assert history(data) == {"topic": "seed", "list": ["tea"], "deep": {"er": [{"size": 3}]}}
+
+
+def test_a_name_behind_escapes_is_found_as_well() -> None:
+    raw = json.dumps({"text": "김민아 wants seed", "size": 3}, ensure_ascii=True).encode()
+    assert b"\\u" in raw
+    assert history(None, raw=raw) == {"size": 3}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"amount": 45_000, "currency": "KRW", "items": [{"sku": "A-7745", "title": "Seoul tea", "price": 7745}]},
+        {"order": "R-8801", "remark": "blue house", "store": {"phone": "02-123-4567", "name": "Gangnam"}},
+        {"receipt": "417745231", "cards": 2},
+    ],
+)
+def test_what_is_not_about_the_person_stays_as_it_came(data: dict[str, Any]) -> None:
+    assert history(data) == data
+
+
+def test_untouched_data_is_not_even_encoded_anew() -> None:
+    raw = msgspec.Raw(b'{"amount":  45000}')
+    assert _scrubbed(raw, hold("c", customer()), Occurrence("purchase", 1, "s"), ()) is raw
+
+
+def test_private_fields_are_left_out_however_a_source_spells_them_and_however_deep() -> None:
+    data = {
+        "firstName": "Mina",
+        "Date of Birth": "1990-01-01",
+        "order": {"customer": {"name": "Mina", "tier": "gold"}, "items": [{"name": "tea", "e-mail": "x"}]},
+    }
+    assert without_contact_data(data) == {"order": {"customer": {"tier": "gold"}, "items": [{"name": "tea"}]}}
+
+
+@pytest.mark.parametrize("value", ["mina@mail.example", "010-8823-7745", "+821088237745", "Mina Kim, VIP"])
+def test_a_trait_that_names_somebody_after_all_is_none_of_the_history(value: str) -> None:
+    assert history_of(value, ["Mina Kim"]) is None
+    assert history_of("gold", ["Mina Kim"]) == "gold"
+    assert history_of({"contact": value, "since": 2019}, ["Mina Kim"])["since"] == 2019
+
+
+def test_what_is_searched_for_first_overlooks_nothing_that_the_second_look_would_find() -> None:
+    seeded = random.Random(7)
+    values = ["Müller Straße 7", "김민아", "ÅSA ÖBERG", "+821088237745", "88010417", 'O"Brien\n', "Николай", "Lee Ann"]
+    for _ in range(2_000):
+        value = seeded.choice(values)
+        shape = seeded.choice((str.strip, str.lower, str.upper))
+        text = "".join(seeded.choice("ab 1,-") for _ in range(5)) + " " + shape(value) + " x"
+        if telltale_of([value])(text):
+            encoded = json.dumps({"t": text}, ensure_ascii=seeded.random() < 0.3).encode()
+            assert may_tell(encoded.lower(), needles_of([value])), (value, text)
+
+
+def test_numbers_are_cleaned_like_texts() -> None:
+    assert without_telling({"tel": 1088237745, "n": 5, "yes": True}, ["+821088237745"]) == {"n": 5, "yes": True}
+
+
+def test_a_mark_is_the_same_for_one_secret_alone_and_known_under_a_retired_one() -> None:
+    old, new = Marks([SECRET]), Marks(["another secret of more than thirty-two signs", SECRET])
+    assert old.of("phone:+821088237745") != new.of("phone:+821088237745")
+    assert new.by_mark(["phone:+821088237745"])[old.of("phone:+821088237745")] == "phone:+821088237745"
+    assert old.of("phone:+821088237745") != old.of("phone:+821088237746")
+
+
+@pytest.mark.parametrize(
+    ("message", "theirs"),
+    [
+        (b'{"identifiers": {"loyalty_card": "8801-0417"}}', True),
+        (b'{"identifiers": {"phone": "010-8823-7745"}, broken', True),
+        (b'{"customer_id":"5f0c"}', True),
+        (b"loyalty_card:88010417", True),
+        (b'{"note": "\\uae40\\ubbfc\\uc544"}', True),
+        (b'{"amount": 88010417}', False),
+        (b'{"identifiers": {"loyalty_card": "9988010417"}}', False),
+        (b"\xff\xfe", False),
+    ],
+)
+def test_a_letter_is_theirs_when_it_names_them_and_not_when_a_number_is_alike(message: bytes, theirs: bool) -> None:
+    found = finder(Trail(["5f0c"], ["loyalty_card:88010417", "phone:+821088237745"], ["김민아"]))
+    assert found(message) is theirs
+
+
+def test_who_came_back_is_left_alone_until_they_consent_anew_whatever_order_it_is_told_in() -> None:
+    events = [
+        Occurrence("consent_given", 500, "s", data={"channels": ["email"]}, received_ms=500),
+        Occurrence(CAME_BACK, 2_000, "dangol/profile", data={"erased_ms": 1_000}),
+        Occurrence("consent_given", 1_500, "s", data={"channels": ["sms"]}, received_ms=1_500),
+    ]
+    at = Moment(1, DEFINITIONS)
+    for upto, alone in ((2, True), (3, False)):
+        for seed in range(20):
+            shuffled = events[:upto]
+            random.Random(seed).shuffle(shuffled)
+            held = Customer("c", erased_before=Erased())
+            for event in shuffled:
+                ERASED_BEFORE.effects[event.type](held.erased_before, event, DEFINITIONS)
+            assert list(ERASED_BEFORE.suppresses([held], at)) == (["erased"] if alone else [])
+            assert ERASED_BEFORE.fields([held], at) == ({"erased": True} if alone else {})
