@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
+
+from starlette.middleware import Middleware
 
 from libs.common import clock, operations
 from libs.common.auth import Authenticator
@@ -16,6 +18,7 @@ from libs.common.topics import (
     EVENT_IDENTIFIED,
     EVENT_RECEIVED,
     EVENT_RESOLVED,
+    LINK_ORDERED,
     PROFILE_UPDATED,
     RESPONSE_RECEIVED,
     TRIGGERED,
@@ -23,12 +26,30 @@ from libs.common.topics import (
 from libs.common.unit import Input, WorkerSpec
 from libs.common.web import create_app
 from services.profile import __doc__ as door_plate
-from services.profile.api import make_router
+from services.profile.api import duplicates, make_router, privacy
 from services.profile.api.desk import Desk
 from services.profile.apply import Apply
 from services.profile.commands import Commands
+from services.profile.consent_records import ConsentRecords
+from services.profile.defining import Defining
+from services.profile.finder.lessons import Lessons
+from services.profile.finder.looking import Looks
+from services.profile.finder.pace import Pace
+from services.profile.finder.rounds import Rounds
 from services.profile.identify import Identify
 from services.profile.person import Definitions
+from services.profile.portraits import Portraits
+from services.profile.privacy import noting
+from services.profile.privacy.auditing import Audited, Auditor
+from services.profile.privacy.erasing import Eraser
+from services.profile.privacy.marks import Marks
+from services.profile.privacy.requests import PrivacyRequests
+from services.profile.privacy.returning import Returning
+from services.profile.privacy.sweeping import Sweeper
+from services.profile.projecting import Projection
+from services.profile.quality_rows import QualityRows
+from services.profile.reference import Catalogue
+from services.profile.reference.watching import ReferenceWatch
 from services.profile.refold_jobs import RefoldJobs
 from services.profile.settings import ProfileSettings
 from services.profile.store import arrivals
@@ -36,33 +57,78 @@ from services.profile.store import arrivals
 
 async def build(settings: ProfileSettings) -> App:
     footing = Footing("profile", settings, connections=settings.database_connections)
-    identify = footing.worker(_identify(settings, footing))
-    shipped = Definitions(zone=ZoneInfo(settings.company_zone))
-
-    def definitions() -> Definitions:
-        return shipped
-
-    apply = footing.worker(_apply(settings, definitions))
+    defining = Defining(footing.database, ZoneInfo(settings.company_zone))
+    identify = footing.worker(_identify(settings, footing, defining.in_force))
+    reference = ReferenceWatch(footing.database)
+    apply = footing.worker(_apply(settings, defining.in_force, lambda: reference.catalogue))
     days = _Days(footing.database, settings.live_age_days)
+
+    async def readiness() -> Sequence[str]:
+        return [*defining.problems(), *reference.problems(), *await footing.problems()]
+
     web = create_app(
         "profile",
         authenticator=Authenticator(settings.token_secrets),
         metrics=footing.metrics,
-        readiness=footing.problems,
+        readiness=readiness,
         description=door_plate or "",
     )
     refolds = RefoldJobs(footing.database, footing.publisher, settings.partitions)
     commands = Commands(footing.publisher, footing.database, settings.partitions)
-    web.include_router(make_router(Desk(footing.database, commands, definitions, settings.region)))
+    desk = Desk(footing.database, commands, defining.in_force, settings.region)
+    eraser = _eraser(settings, footing)
+    pace = Pace(lambda: sum(sum(worker.lag().values()) for worker in footing.workers))
+    lessons = Lessons(footing.database, pace)
+    rounds = _rounds(footing, commands, defining.in_force, lessons, pace)
+    web.include_router(make_router(desk, defining))
+    web.include_router(privacy.make_router(desk, eraser.wake))
+    web.state.database, web.state.definitions = footing.database, defining.in_force
+    # Inside of all others, so that what it refuses is told like any other trouble.
+    web.user_middleware.append(Middleware(Audited, auditor=Auditor(footing.database)))
+    web.include_router(duplicates.make_router(desk, lessons))
     web.include_router(operations.make_router(footing))
     return App(
         web,
         resources=[*footing.resources, days],
-        components=[Background("days", days.keep), Background("refolds", refolds.keep), identify, apply],
+        components=[defining, reference],
+        work=[
+            Background("days", days.keep),
+            Background("refolds", refolds.keep),
+            Background("erasures", eraser.keep),
+            Background("duplicates", rounds.keep),
+            Background("lessons", lessons.keep),
+            identify,
+            apply,
+        ],
     )
 
 
-def _identify(settings: ProfileSettings, footing: Footing) -> WorkerSpec:
+def _eraser(settings: ProfileSettings, footing: Footing) -> Eraser:
+    return Eraser(
+        footing.database,
+        footing.publisher,
+        Marks(settings.erasure_secrets),
+        Sweeper(settings.kafka_bootstrap, settings.topic_prefix, footing.publisher, settings.partitions),
+        me=settings.instance_id,
+        partitions=settings.partitions,
+    )
+
+
+def _rounds(
+    footing: Footing, commands: Commands, definitions: Callable[[], Definitions], lessons: Lessons, pace: Pace
+) -> Rounds:
+    came = footing.metrics.counter("duplicates_total", "What became of looks for duplicates, by kind.", ["what"])
+    waits = footing.metrics.gauge("duplicates_waiting_customers", "Customers to be looked at, some maybe twice.")
+
+    def counted(what: str, count: int) -> None:
+        if count:
+            came.labels(what).inc(count)
+
+    looks = Looks(footing.database, commands, definitions, lessons, counted)
+    return Rounds(footing.database, looks, definitions, pace, waits.set)
+
+
+def _identify(settings: ProfileSettings, footing: Footing, definitions: Callable[[], Definitions]) -> WorkerSpec:
     arrived = footing.metrics.counter(
         "identified_total", "Events that were not plainly somebody's, by what they were.", ["what"]
     )
@@ -71,17 +137,21 @@ def _identify(settings: ProfileSettings, footing: Footing) -> WorkerSpec:
         if count:
             arrived.labels(what).inc(count)
 
-    identify = Identify(settings.region, settings.live_age_days, counted)
+    returning = Returning(Marks(settings.erasure_secrets))
+    identify = Identify(settings.region, settings.live_age_days, counted, definitions, returning)
     return WorkerSpec(
         "profile.identify",
-        inputs=[Input(EVENT_RECEIVED, identify.on_received)],
+        inputs=[Input(EVENT_RECEIVED, identify.on_received), Input(LINK_ORDERED, identify.on_ordered)],
         outputs=[EVENT_IDENTIFIED],
         batch_max=settings.batch_max,
     )
 
 
-def _apply(settings: ProfileSettings, definitions: Callable[[], Definitions]) -> WorkerSpec:
-    apply = Apply(definitions)
+def _apply(
+    settings: ProfileSettings, definitions: Callable[[], Definitions], catalogue: Callable[[], Catalogue]
+) -> WorkerSpec:
+    projections = [*_projections(definitions), Portraits(settings.region)]
+    apply = Apply(definitions, projections, settings.partitions, catalogue)
     return WorkerSpec(
         "profile.apply",
         inputs=[
@@ -89,11 +159,16 @@ def _apply(settings: ProfileSettings, definitions: Callable[[], Definitions]) ->
             Input(COMMAND_ISSUED, apply.on_commands),
             Input(RESPONSE_RECEIVED, apply.on_responses, feedback=True),
             Input(TRIGGERED, apply.on_triggered, feedback=True),
+            *noting.inputs(),
         ],
         outputs=[EVENT_RESOLVED, PROFILE_UPDATED],
         on_timers=apply.on_timers,
         batch_max=settings.batch_max,
     )
+
+
+def _projections(definitions: Callable[[], Definitions]) -> list[Projection]:
+    return [ConsentRecords(definitions), QualityRows(definitions), PrivacyRequests()]
 
 
 class _Days:

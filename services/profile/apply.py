@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -20,15 +20,23 @@ from libs.common.events import (
     RuleTriggered,
 )
 from libs.common.timers import Timer
-from libs.common.unit import Message, UnitTx
+from libs.common.unit import Message, Tombstone, UnitTx
 from services.profile import holding, person
 from services.profile.cabinet import Cabinet
-from services.profile.commands import KINDS
-from services.profile.holding import JOINED, Held
+from services.profile.commands import ERASE, KINDS
+from services.profile.holding import Held, Membership
 from services.profile.person import Definitions, Occurrence
+from services.profile.person.points import Standing
+from services.profile.points import keeping as points
+from services.profile.points.keeping import PointsKeeper
+from services.profile.privacy.emptying import TIMERS as TOMBSTONES
+from services.profile.privacy.emptying import erase, tombstones_again
 from services.profile.projecting import Happened, Projection
+from services.profile.reference.catalogue import Catalogue
+from services.profile.reference.enriching import Enriching
 from services.profile.refolding import KIND as REFOLD
 from services.profile.refolding import Refolding, of_job
+from services.profile.regrouping import both, regrouped
 from services.profile.resolving import resolved
 from services.profile.store import commands as command_store
 from services.profile.timeline import Line, Origin, line
@@ -40,9 +48,6 @@ TIME: Final = "dangol/profile/time"
 _json: Final = msgspec.json.Encoder()
 _received: Final = msgspec.json.Decoder(EventReceived)
 _object: Final = msgspec.json.Decoder(dict[str, Any])
-
-Membership = tuple[str, Sequence[str], int]
-"""The person that a record belongs to, all its records, and the revision of that knowledge."""
 
 
 class Work(Happened, gc=False):
@@ -56,10 +61,16 @@ class Apply:
     """One instance for all units; all state is in the transaction's cache."""
 
     def __init__(
-        self, definitions: Callable[[], Definitions] = Definitions, projections: Sequence[Projection] = ()
+        self,
+        definitions: Callable[[], Definitions] = Definitions,
+        projections: Sequence[Projection] = (),
+        partitions: int = 1,
+        catalogue: Callable[[], Catalogue] = Catalogue,
     ) -> None:
         self._definitions = definitions
         self._projections = projections
+        self._points = PointsKeeper(partitions)
+        self._enriching = Enriching(catalogue)
         self._refolding = Refolding(definitions, projections)
 
     async def on_identified(self, batch: Sequence[Message[EventIdentified]], tx: UnitTx) -> Sequence[Fact]:
@@ -97,44 +108,92 @@ class Apply:
             work.append(Work(fact.customer_id, _occurrence(fact.type, fact.id, data, origin), origin))
         return await self._apply(work, tx)
 
-    async def on_commands(self, batch: Sequence[Message[CommandIssued]], tx: UnitTx) -> Sequence[Fact]:
+    async def on_commands(self, batch: Sequence[Message[CommandIssued]], tx: UnitTx) -> Sequence[Fact | Tombstone]:
         commands = {each.event.command_id: each.event for each in batch}
         # To fold again twice is as once: the commands of a job, one for every customer, are not remembered.
         refolds = [command for command in commands.values() if command.kind == REFOLD and of_job(command)]
-        facts: list[Fact] = await self._refolding.run(refolds, tx) if refolds else []
+        facts: list[Fact | Tombstone] = [*await self._refolding.run(refolds, tx)] if refolds else []
         if len(refolds) == len(commands):
             return facts
         known = {*await command_store.known_commands(tx, list(commands)), *(each.command_id for each in refolds)}
         notes: list[tuple[str, str, str, int]] = []
+        plain: list[CommandIssued] = []
         for command in commands.values():
             if command.command_id in known:
                 continue
+            if command.kind in KINDS and command.if_version is None:
+                plain.append(command)
+                continue
+            facts += await self._obey_all(plain, notes, tx)
+            plain.clear()
             outcome, found = await self._obey(command, tx)
             version = (await self._one(command.customer_id, tx)).customer.version
             notes.append((command.command_id, command.customer_id, outcome, version))
             facts += found
+        facts += await self._obey_all(plain, notes, tx)
         await command_store.note_commands(tx, tx.unit, notes, tx.now)
         return facts
 
-    async def _obey(self, command: CommandIssued, tx: UnitTx) -> tuple[str, Sequence[Fact]]:
+    async def _obey_all(
+        self, commands: Sequence[CommandIssued], notes: list[tuple[str, str, str, int]], tx: UnitTx
+    ) -> Sequence[Fact | Tombstone]:
+        """Commands that depend on nothing are applied together: each trip to the database is paid once."""
+        cabinet = self._cabinet(tx)
+        await cabinet.open({each.customer_id for each in commands})
+        customers = {each.customer_id: cabinet[each.customer_id].customer for each in commands}
+        unknown = {name for name, customer in customers.items() if customer.version == 0 or customer.erased}
+        facts = await self._apply([_ordered(each) for each in commands if each.customer_id not in unknown], tx)
+        for each in commands:
+            outcome = "unknown" if each.customer_id in unknown else ""
+            notes.append((each.command_id, each.customer_id, outcome, customers[each.customer_id].version))
+        return facts
+
+    async def _obey(self, command: CommandIssued, tx: UnitTx) -> tuple[str, Sequence[Fact | Tombstone]]:
         held = await self._one(command.customer_id, tx)
-        if held.customer.version == 0:
+        if command.kind == ERASE:
+            await self._points.forfeit(tx, command.customer_id)
+            return "", await erase(self._cabinet(tx), held, command)
+        if held.customer.version == 0 or held.customer.erased:
             return "unknown", ()
         if command.if_version is not None and command.if_version != held.customer.version:
             return "stale", ()
         if command.kind == REFOLD:
             return "", await self._refolding.run([command], tx)
-        source = f"dangol/api/{command.actor}"
-        origin = Origin(command.issued_at, source, "", None, command.body, to_ms(command.issued_at))
-        event = _occurrence(KINDS[command.kind], command.command_id, _object.decode(command.body), origin)
-        return "", await self._apply([Work(command.customer_id, event, origin)], tx)
+        return "", await self._apply([_ordered(command)], tx)
 
     async def _one(self, customer_id: str, tx: UnitTx) -> Held:
         cabinet = self._cabinet(tx)
         await cabinet.open([customer_id])
         return cabinet[customer_id]
 
-    async def on_timers(self, due: Sequence[Timer], tx: UnitTx) -> Sequence[Fact]:
+    async def on_timers(self, due: Sequence[Timer], tx: UnitTx) -> Sequence[Fact | Tombstone]:
+        """What nothing but time, or another unit, brings about; the beginning of a key says which."""
+        accounts = [each for each in due if each.key.startswith(points.TIMERS)]
+        erased = [each for each in due if each.key.startswith(TOMBSTONES)]
+        days = [each for each in due if not each.key.startswith((points.TIMERS, TOMBSTONES))]
+        facts = await self._look_at_accounts(accounts, tx) if accounts else []
+        facts += await self._let_days_pass(days, tx) if days else []
+        return [*facts, *await tombstones_again(erased, tx)] if erased else facts
+
+    async def _look_at_accounts(self, due: Sequence[Timer], tx: UnitTx) -> list[Fact]:
+        """Points that are over go, as an event; what another unit did to an account is only taken over."""
+        cabinet = self._cabinet(tx)
+        instants = {points.record_of(each): each.due for each in reversed(due)}
+        await cabinet.open(instants)
+        instants = {each: at for each, at in instants.items() if not cabinet[each].customer.erased}
+        work = []
+        for customer_id, found in (await self._points.expire(cabinet, instants)).items():
+            points.take_over(cabinet[customer_id], found.before)
+            if found.entry is not None:
+                origin = Origin(instants[customer_id], TIME, "", None, found.told, to_ms(tx.now))
+                origin.history = origin.time < tx.now - HISTORY_AFTER
+                event = _occurrence("points.expired", found.entry.id, {}, origin)
+                event.standing = Standing(found.after)
+                work.append(Work(customer_id, event, origin))
+        facts: list[Fact] = [*await cabinet.close(instants, (), ())]
+        return facts + await self._apply(work, tx)
+
+    async def _let_days_pass(self, due: Sequence[Timer], tx: UnitTx) -> list[Fact]:
         """Days on which something about a customer changes although nothing happens; the key is the customer's id."""
         cabinet = self._cabinet(tx)
         definitions = cabinet.definitions
@@ -147,7 +206,7 @@ class Apply:
             eldest = cabinet.eldest(held)
             # Every record of a person has the timer, for their units do not see one another; one of them speaks.
             silent = eldest is not None and (eldest.due_day == day or eldest.passed_day >= day)
-            changed, encoded = holding.passed(held, day, definitions, cabinet.others(held))
+            changed, encoded = holding.passed(held, day, definitions, cabinet.others(held), tx.now)
             if silent or not changed:
                 continue
             held.customer.version += 1
@@ -165,20 +224,46 @@ class Apply:
         cabinet = self._cabinet(tx)
         customers = {each.customer_id for each in work}
         await cabinet.open(customers, (other for each in work if each.membership for other in each.membership[1]))
+        if any(cabinet[customer_id].customer.erased for customer_id in customers):
+            # What was on its way when they were erased has come too late.
+            work = [each for each in work if not cabinet[each.customer_id].customer.erased]
+        await self._enriching.enrich(work, tx)
+        await self._points.enter(cabinet, _people(cabinet, work))
         facts: list[Fact] = []
         timeline: list[Line] = []
         for each in work:
             held = cabinet[each.customer_id]
-            if each.membership is not None and person.join(held.customer, *each.membership):
-                held.touched, held.dirty, held.parts = held.touched | JOINED, True, []
-            changed, encoded = holding.step(held, each.event, cabinet.definitions, cabinet.others(held))
-            facts.append(resolved(held, each.event, each.origin, changed, encoded))
+            joined = regrouped(cabinet, held, each.membership) if each.membership is not None else None
+            others = cabinet.others(held)
+            changed, encoded = holding.step(held, each.event, cabinet.definitions, others, tx.now)
+            changed = both(joined, changed) if joined else changed
+            facts.append(resolved(held, each.event, each.origin, changed, encoded, others))
             timeline.append(line(each.customer_id, each.event, each.origin, changed))
         facts += await cabinet.close(customers, work, timeline)
         return facts
 
     def _cabinet(self, tx: UnitTx) -> Cabinet:
         return Cabinet(tx, self._definitions(), self._projections)
+
+
+def _people(cabinet: Cabinet, work: Sequence[Work]) -> Iterator[tuple[str, Occurrence, Sequence[str]]]:
+    """What happened, with all records of the person at that moment."""
+    known: dict[str, tuple[int, Sequence[str]]] = {}
+    for each in work:
+        customer = cabinet[each.customer_id].customer
+        revision, records = known.get(each.customer_id) or (customer.links_revision, customer.linked)
+        if each.membership is not None:
+            _, linked, newer = each.membership
+            if newer > revision or (newer == revision == 0 and len(linked) > len(records)):
+                revision, records = known[each.customer_id] = newer, linked
+        yield each.customer_id, each.event, records or (each.customer_id,)
+
+
+def _ordered(command: CommandIssued) -> Work:
+    source = f"dangol/api/{command.actor}"
+    origin = Origin(command.issued_at, source, "", None, command.body, to_ms(command.issued_at))
+    event = _occurrence(KINDS[command.kind], command.command_id, _object.decode(command.body), origin)
+    return Work(command.customer_id, event, origin)
 
 
 def _identified(fact: EventIdentified) -> Work:

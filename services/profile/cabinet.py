@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
+from libs.common.errors import NotCaughtUp
 from libs.common.events import ProfileUpdated
 from libs.common.timers import Timer
 from libs.common.unit import UnitTx
@@ -28,6 +29,18 @@ class Cabinet:
         self._projections = projections
         self._held: dict[str, Held] = tx.cache.setdefault("customers", {})
         self._others: Mapping[str, Customer] = {}
+        self._switch()
+
+    def _switch(self) -> None:
+        """Look at everybody anew under other definitions; never under older ones than this unit has seen."""
+        number = self.definitions.number
+        if number < self.tx.snapshot:
+            raise NotCaughtUp(f"the definitions here are at number {number}, this unit is at {self.tx.snapshot}")
+        if self.tx.cache.setdefault("definitions", number) != number:
+            self.tx.cache["definitions"] = number
+            for held in self._held.values():
+                holding.forget_views(held)
+        self.tx.snapshot = number
 
     def __getitem__(self, customer_id: str) -> Held:
         return self._held[customer_id]
@@ -54,18 +67,37 @@ class Cabinet:
         for customer_id in missing:
             body = bodies.get(customer_id)
             customer = holding.restored(body) if body is not None else Customer(customer_id)
-            self._held[customer_id] = holding.hold(customer_id, customer, self.definitions, self.tx.now)
+            self._held[customer_id] = holding.hold(customer_id, customer)
 
     def others(self, held: Held) -> list[Customer]:
         """The other records of the person, as far as they are known; those of this unit as they are now."""
+        return self.others_among(held.customer.linked, held)
+
+    def others_among(self, linked: Sequence[str], held: Held) -> list[Customer]:
+        """The same for a list of records that may be another than the person's now."""
         found = []
-        for each in held.customer.linked:
+        for each in linked:
             if each != held.id:
                 own = self._held.get(each)
                 other = own.customer if own is not None else self._others.get(each)
                 if other is not None:
                     found.append(other)
         return found
+
+    def held(self, customer_id: str) -> Held | None:
+        """A record of this unit, if it is at hand."""
+        return self._held.get(customer_id)
+
+    def known(self, customer_id: str) -> Customer | None:
+        """A record as it is known here: one of this unit as it is now, one of another as it was committed."""
+        own = self._held.get(customer_id)
+        return own.customer if own is not None else self._others.get(customer_id)
+
+    def empty(self, held: Held) -> None:
+        """Nothing is known of this record any more, and nothing ever will be."""
+        version = held.customer.version + 1
+        self._held[held.id] = fresh = holding.hold(held.id, Customer(held.id, version=version, erased=True))
+        fresh.dirty = True
 
     def eldest(self, held: Held) -> Customer | None:
         """The record that speaks for the person when that is another one."""
@@ -88,13 +120,23 @@ class Cabinet:
             await projection.keep(self.tx, changed, happened)
         timers = []
         for held in changed:
-            held.touched, held.dirty = 0, False
-            due_day = person.due([held.customer, *self.others(held)], Moment(held.day, self.definitions)) or 0
+            due_day = self._due_day(held)
             if due_day and due_day != held.customer.due_day:
                 timers.append(Timer(held.id, self.definitions.starts(due_day)))
                 held.customer.due_day = due_day
+            held.touched, held.dirty = 0, False
         await self.tx.set_timers(timers)
         states = [(held.id, held.customer.version, holding.stored(held.customer)) for held in changed]
         if states or timeline:
             await store.save(self.tx, self.tx.unit, states, timeline)
         return news
+
+    def _due_day(self, held: Held) -> int:
+        """The next day on which the profile changes by itself, 0 for none; what was not touched is due as before."""
+        customer, others = held.customer, self.others(held)
+        # What other records of the person say, and what they said before they were others', is not known here.
+        touched = person.EVERYTHING if others or not customer.dues or held.touched & holding.JOINED else held.touched
+        if 0 < customer.due_day <= held.day:
+            touched = person.EVERYTHING
+        customer.dues = person.dues([customer, *others], Moment(held.day, self.definitions), touched, customer.dues)
+        return min(customer.dues.values(), default=0)

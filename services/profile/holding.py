@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,19 +19,22 @@ _customer: Final = msgspec.msgpack.Decoder(Customer).decode
 
 
 class Held(Struct, gc=False):
-    """A customer in the unit's cache. `parts` are the fields by chapter as of `day`, `encoded` is all of them as JSON.
+    """A customer in the unit's cache, with what follows from the present state, as far as it was asked for.
 
-    `touched` are the bits of what the batch has changed. Of somebody with several records `parts` are not kept.
+    `parts` are the fields by chapter as of `day`, None where they are not known; `encoded` is all of them as JSON.
+    `delivery` is what delivery was told last. `touched` are the bits of what the batch has changed. `needles` are what
+    to look for where nothing is to name the person.
     """
 
     id: str
     customer: Customer
     day: int
-    parts: list[dict[str, Any]]
-    encoded: bytes
-    delivery: ProfileUpdated
+    parts: list[dict[str, Any] | None]
+    encoded: bytes = b""
+    delivery: ProfileUpdated | None = None
     touched: int = 0
     dirty: bool = False
+    needles: tuple[bytes, ...] | None = None
 
 
 def restored(body: bytes) -> Customer:
@@ -42,78 +45,115 @@ def stored(customer: Customer) -> bytes:
     return _state(customer)
 
 
-def hold(customer_id: str, customer: Customer, definitions: Definitions, at: datetime) -> Held:
+def hold(customer_id: str, customer: Customer) -> Held:
     day = max(customer.passed_day, customer.presence.last_day if customer.presence is not None else 0)
-    moment = Moment(day, definitions)
-    delivery = person.for_delivery(customer_id, customer, moment, at)
-    held = Held(customer_id, customer, day, [], b"", delivery)
-    _refresh(held, moment)
-    return held
+    return Held(customer_id, customer, day, list(_UNKNOWN))
 
 
-def _refresh(held: Held, at: Moment) -> None:
-    held.day = at.day
-    held.parts = folding.parts([held.customer], at)
-    held.encoded = _encode(folding.whole(held.parts, held.customer.version))
+def forget_views(held: Held) -> None:
+    held.parts, held.encoded = list(_UNKNOWN), b""
+
+
+def note_delivery(held: Held, definitions: Definitions, at: datetime) -> None:
+    """Remember what delivery knows, before something changes that it looks at."""
+    if held.delivery is None:
+        held.delivery = person.for_delivery(held.id, held.customer, Moment(held.day, definitions), at)
+
+
+Membership = tuple[str, Sequence[str], int]
+"""The person that a record belongs to, all its records, and the revision of that knowledge."""
+
+
+def join(held: Held, membership: Membership, definitions: Definitions, now: datetime) -> None:
+    person_id, linked, revision = membership
+    known = held.customer
+    if not linked and not known.linked and person_id == known.person_id and revision <= known.links_revision:
+        return
+    note_delivery(held, definitions, now)
+    if person.join(held.customer, person_id, linked, revision):
+        held.touched, held.dirty = held.touched | JOINED, True
+        forget_views(held)
 
 
 def step(
-    held: Held, event: Occurrence, definitions: Definitions, others: Sequence[Customer]
+    held: Held, event: Occurrence, definitions: Definitions, others: Sequence[Customer], now: datetime
 ) -> tuple[dict[str, Change], bytes]:
     """Apply one event; what it changed in the person's view, and that view as JSON.
 
     A late event is seen from the day on which there was last a sign of the person.
     """
-    day = max(held.day, definitions.day_of(event.at_ms))
-    at = Moment(day, definitions)
+    at = Moment(max(held.day, definitions.day_of(event.at_ms)), definitions)
+    acts = folding.acts_of(event)
+    may_touch = 0
+    for bit, _, _, _ in acts:
+        may_touch |= bit
+    if may_touch & folding.DELIVERED:
+        note_delivery(held, definitions, now)
+    if at.day > held.day:
+        _age(held, at.day)
     if others:
-        return _step_linked(held, event, at, others)
-    if day > held.day or not held.parts:
-        _age(held, at)
-    touched = person.apply(held.customer, event, definitions)
-    if not touched:
-        return {}, held.encoded
-    held.touched |= touched
-    held.dirty = True
+        return _step_linked(held, event, at, acts, others)
+    concerned = [index for index, read in enumerate(folding.READ) if read & may_touch]
+    _complete(held, at, concerned)
+    touched = folding.act(held.customer, event, definitions, acts)
     changed: dict[str, Change] = {}
-    for index, read in enumerate(folding.READ):
-        if read & touched:
-            fresh = folding.part(index, [held.customer], at)
-            if fresh != held.parts[index]:
-                changed |= person.differences(held.parts[index], fresh)
-                held.parts[index] = fresh
-    held.encoded = _encode(folding.whole(held.parts, held.customer.version))
+    if touched:
+        held.touched, held.dirty, held.encoded = held.touched | touched, True, b""
+        changed = _again(held, at, [index for index in concerned if folding.READ[index] & touched])
+    if not held.encoded:
+        _complete(held, at, range(len(held.parts)))
+        held.encoded = _encode(folding.whole(held.parts, held.customer.version))
     return changed, held.encoded
 
 
-def _age(held: Held, at: Moment) -> None:
-    """What follows from the day is seen as of `at`; all of it where nothing was kept."""
-    if not held.parts:
-        _refresh(held, at)
-        return
-    held.day = at.day
-    for index, ages in enumerate(folding.AGES):
-        if ages:
-            held.parts[index] = folding.part(index, [held.customer], at)
+def _complete(held: Held, at: Moment, indexes: Iterable[int]) -> None:
+    """Have these parts known."""
+    parts, records = held.parts, [held.customer]
+    for index in indexes:
+        if parts[index] is None:
+            parts[index] = folding.part(index, records, at)
+
+
+def _again(held: Held, at: Moment, indexes: Iterable[int]) -> dict[str, Change]:
+    """Look at these parts anew; what is different in them."""
+    parts, records = held.parts, [held.customer]
+    changed: dict[str, Change] = {}
+    for index in indexes:
+        before, fresh = parts[index] or {}, folding.part(index, records, at)
+        if fresh != before:
+            changed |= person.differences(before, fresh)
+            parts[index] = fresh
+    return changed
+
+
+def _age(held: Held, day: int) -> None:
+    """What follows from the day is not known for a later one."""
+    held.day, held.encoded = day, b""
+    for index in _AGEING:
+        held.parts[index] = None
 
 
 def _step_linked(
-    held: Held, event: Occurrence, at: Moment, others: Sequence[Customer]
+    held: Held, event: Occurrence, at: Moment, acts: Sequence[Any], others: Sequence[Customer]
 ) -> tuple[dict[str, Change], bytes]:
+    """Views of somebody with several records follow from what others write, and are not kept."""
     records = [held.customer, *others]
     before = folding.parts(records, at)
-    held.day, held.parts = at.day, []
-    touched = person.apply(held.customer, event, at.definitions)
+    forget_views(held)
+    touched = folding.act(held.customer, event, at.definitions, acts)
     if not touched:
         return {}, _encode(folding.whole(before, held.customer.version))
-    held.touched |= touched
-    held.dirty = True
+    held.touched, held.dirty = held.touched | touched, True
     after = folding.parts(records, at)
+    return _differences(before, after), _encode(folding.whole(after, held.customer.version))
+
+
+def _differences(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> dict[str, Change]:
     changed: dict[str, Change] = {}
     for earlier, later in zip(before, after, strict=True):
         if earlier != later:
             changed |= person.differences(earlier, later)
-    return changed, _encode(folding.whole(after, held.customer.version))
+    return changed
 
 
 def seen(held: Held, at: Moment, others: Sequence[Customer]) -> tuple[dict[str, Any], bytes]:
@@ -123,35 +163,42 @@ def seen(held: Held, at: Moment, others: Sequence[Customer]) -> tuple[dict[str, 
 
 
 def passed(
-    held: Held, day: int, definitions: Definitions, others: Sequence[Customer]
+    held: Held, day: int, definitions: Definitions, others: Sequence[Customer], now: datetime
 ) -> tuple[dict[str, Change], bytes]:
     """What the beginning of a day changes in the person's view by itself, and that view as JSON; told once."""
     records = [held.customer, *others]
+    note_delivery(held, definitions, now)
     held.customer.passed_day, held.customer.due_day, held.dirty = day, 0, True
     held.touched |= folding.DELIVERED
-    held.day, held.parts = max(held.day, day), []
+    held.day = max(held.day, day)
+    forget_views(held)
     before = folding.parts(records, Moment(day - 1, definitions))
     after = folding.parts(records, Moment(day, definitions))
-    changed: dict[str, Change] = {}
-    for earlier, later in zip(before, after, strict=True):
-        if earlier != later:
-            changed |= person.differences(earlier, later)
-    return changed, _encode(folding.whole(after, held.customer.version))
+    return _differences(before, after), _encode(folding.whole(after, held.customer.version))
 
 
 def news(held: Held, definitions: Definitions, at: datetime) -> ProfileUpdated | None:
     """The delivery view, when delivery would learn something from it."""
-    if not held.touched & folding.DELIVERED and not held.touched & JOINED:
+    if not held.touched & (folding.DELIVERED | JOINED):
         return None
     found = person.for_delivery(held.id, held.customer, Moment(held.day, definitions), at)
-    if not _says_more(found, held.delivery):
-        return None
+    if held.delivery is not None:
+        if not _says_more(found, held.delivery):
+            return None
+        if found.version <= held.delivery.version:
+            # What changed by the passing of time alone is news as well, and who keeps a copy believes a higher version.
+            held.customer.version = held.delivery.version + 1
+            found = msgspec.structs.replace(found, version=held.customer.version)
     held.delivery = found
     return found
 
 
 JOINED: Final = 1 << 62
 """The bit of `Held.touched` that says that the person consists of other records than before."""
+
+
+_UNKNOWN: Final[tuple[None, ...]] = (None,) * len(folding.CHAPTERS)
+_AGEING: Final = tuple(index for index, ages in enumerate(folding.AGES) if ages)
 
 
 def _says_more(new: ProfileUpdated, old: ProfileUpdated) -> bool:

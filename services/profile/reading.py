@@ -13,6 +13,7 @@ from services.profile import holding, person
 from services.profile.person import Customer, Definitions, Moment
 from services.profile.store import customers as store
 from services.profile.store import identity as identity_store
+from services.profile.store import points_reading as points_store
 from services.profile.timeline import told_of
 
 
@@ -25,6 +26,11 @@ async def customer(
     """
     bodies = await store.load_customers(Tx(connection), records)
     states = {record: holding.restored(body) for record, body in bodies.items()}
+    if len(records) > 1:
+        # Their units write the records again a moment after another one has moved points of theirs.
+        for record, standing in (await points_store.standings(connection, records)).items():
+            if record in states:
+                states[record].points = standing
     identifiers = await identity_store.identifiers_of(connection, records)
     person_id = await identity_store.person_of(connection, customer_id)
     own = states.get(customer_id) or Customer(person_id or customer_id)

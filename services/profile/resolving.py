@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,17 +11,27 @@ import msgspec
 from libs.common.events import Change, EventResolved
 from services.profile import person
 from services.profile.holding import Held
-from services.profile.person import Occurrence
+from services.profile.person import Customer, Occurrence
+from services.profile.person.folding import bit_of
+from services.profile.person.private import SPELLINGS, any_of
+from services.profile.person.telling import BYTES_MIN, may_reach, may_tell, needles_of, said_of, without_telling
 from services.profile.timeline import Origin
 
-_PRIVATE_WORD: Final = re.compile(b'"(?:' + "|".join(sorted(person.PRIVATE)).encode() + b')"')
+_PRIVATE_FIELD: Final = re.compile(b'"' + any_of(SPELLINGS) + b'"')
+_SAYS_WHO: Final = bit_of("traits") | bit_of("contacts")
 _json: Final = msgspec.json.Encoder()
 _object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def resolved(
-    held: Held, event: Occurrence, origin: Origin, changed: dict[str, Change], encoded: bytes
+    held: Held,
+    event: Occurrence,
+    origin: Origin,
+    changed: dict[str, Change],
+    encoded: bytes,
+    others: Sequence[Customer] = (),
 ) -> EventResolved:
+    """`others` are the other records of the person, whose names may be in what is said here."""
     return EventResolved(
         event.id,
         held.id,
@@ -31,18 +42,43 @@ def resolved(
         origin.received_ms,
         channel=origin.channel,
         branch=origin.branch,
-        data=_scrubbed(origin.raw),
+        data=_scrubbed(origin.whole or origin.raw, held, event, others),
         profile=msgspec.Raw(encoded),
         changed=changed,
         linked=held.customer.linked,
         hops=origin.hops,
         history=origin.history,
         traffic=origin.traffic,
+        region=event.region,
     )
 
 
-def _scrubbed(raw: msgspec.Raw) -> msgspec.Raw:
-    """Leave data alone that cannot hold a private field: looking for the words costs less than decoding."""
-    if _PRIVATE_WORD.search(raw) is None:
+def _scrubbed(raw: msgspec.Raw, held: Held, event: Occurrence, others: Sequence[Customer]) -> msgspec.Raw:
+    """Data without what names, reaches or locates a person, by the names of its fields or by what stands in them.
+
+    Data that cannot hold such a thing is left alone, for looking costs less than decoding.
+    """
+    lowered = bytes(raw).lower()
+    told = _may_tell(lowered, held, event, others)
+    if not told and _PRIVATE_FIELD.search(lowered) is None:
         return raw
-    return msgspec.Raw(_json.encode(person.without_contact_data(_object.decode(raw))))
+    data = person.without_contact_data(_object.decode(raw))
+    if told:
+        data = without_telling(data, [*event.identifiers.values(), *said_of((held.customer, *others))])
+    return msgspec.Raw(_json.encode(data))
+
+
+def _may_tell(lowered: bytes, held: Held, event: Occurrence, others: Sequence[Customer]) -> bool:
+    """For nearly every event no, so it is quick to say so: little is looked for, and each of it as a whole."""
+    if may_reach(lowered):
+        return True
+    needles = held.needles
+    if needles is None or held.touched & _SAYS_WHO:
+        needles = held.needles = needles_of(said_of((held.customer,)))
+    for needle in needles:
+        if needle in lowered:
+            return True
+    for value in event.identifiers.values():
+        if value[-4:].lower().encode() in lowered and len(value) >= BYTES_MIN:
+            return True
+    return bool(others) and may_tell(lowered, needles_of(said_of(others)))

@@ -11,10 +11,14 @@ from msgspec import Struct
 from libs.common.clock import to_ms
 from libs.common.events import Change
 from services.profile.person import Occurrence
+from services.profile.reference.catalogue import Context
 
 
 class Origin(Struct, gc=False):
-    """Where an event comes from, as far as its resolved form repeats it."""
+    """Where an event comes from, as far as its resolved form repeats it.
+
+    `context` is what reference data adds, and `whole` the data (JSON) with that; None where it adds nothing.
+    """
 
     time: datetime
     source: str
@@ -25,6 +29,8 @@ class Origin(Struct, gc=False):
     hops: int = 0
     history: bool = False
     traffic: str = ""
+    context: Context | None = None
+    whole: msgspec.Raw | None = None
 
 
 class Told(Struct, array_like=True, omit_defaults=True, gc=False):
@@ -37,6 +43,7 @@ class Told(Struct, array_like=True, omit_defaults=True, gc=False):
     history: bool = False
     traffic: str = ""
     changed: dict[str, Change] = {}
+    context: Context | None = None
 
 
 Line = tuple[str, datetime, str, str, str, str, bytes, bytes]
@@ -56,6 +63,7 @@ def line(customer_id: str, event: Occurrence, origin: Origin, changed: dict[str,
         origin.history,
         origin.traffic,
         changed,
+        origin.context,
     )
     return (
         customer_id,
@@ -78,16 +86,18 @@ def told_of(row: Any) -> Told:
 def occurrence_of(row: Any, *, decoded: bool) -> Occurrence:
     """The event of a row, to be folded again; its data only where that is asked for."""
     told = told_of(row)
+    data = _object(bytes(row["body"]) or b"{}") if decoded else {}
     return Occurrence(
         row["type"],
         to_ms(row["time"]),
         row["source"],
         row["event_id"],
-        _object(bytes(row["body"]) or b"{}") if decoded else {},
+        told.context.added_to(data) if decoded and told.context is not None else data,
         told.identifiers,
         row["channel"],
         told.branch,
         told.received_ms,
         told.history,
         told.traffic,
+        region=told.context.region if told.context is not None else "",
     )

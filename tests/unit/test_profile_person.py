@@ -38,7 +38,7 @@ def bought(held: Customer) -> Purchases:
 
 
 def consents(held: Customer) -> dict[str, bool]:
-    return {channel: said.granted for channel, said in all_consents([held]).items()}
+    return {channel: said.granted for channel, said in all_consents([held], TODAY).items()}
 
 
 def suppressed(held: Customer) -> list[str]:

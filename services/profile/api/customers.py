@@ -15,7 +15,10 @@ from libs.common.events import IDENTIFIER_TYPES
 from libs.common.web import Cursor, Limit, Page, decode_cursor, etag, page_of
 from services.profile import reading
 from services.profile.api.desk import Desk, Reader
+from services.profile.identity import Table
 from services.profile.normal import normalised
+from services.profile.privacy.auditing import shown
+from services.profile.privacy.scope import sees
 from services.profile.store import customers as store
 from services.profile.store import identity as identity_store
 
@@ -35,14 +38,15 @@ def make_router(desk: Desk) -> APIRouter:
     @router.get("/customers")
     async def find_customers(request: Request, who: Reader) -> Page[dict[str, Any]]:
         """The customer that an identifier belongs to: `?phone=…`, `?email=…`, `?loyalty_card=…`, `?partner:x=…`."""
-        del who
         found = []
-        for key in _identifier_keys(request.query_params, desk.region):
+        for key in _identifier_keys(request.query_params, desk.region, Table(desk.definitions().identity)):
             async with desk.database.connection() as connection:
                 records = await identity_store.records_of(connection, key=key)
-                if records:
+                if records and await sees(connection, who, records, desk.definitions()):
                     found.append(await reading.customer(connection, records[0], records, desk.definitions()))
-        return Page(items=list({each["customer_id"]: each for each in found}.values()))
+        people = {each["customer_id"]: each for each in found}
+        shown(request.state, list(people))
+        return Page(items=list(people.values()))
 
     @router.get("/customers/{customer_id}")
     async def read_customer(customer_id: UUID, who: Reader, response: Response) -> dict[str, Any]:
@@ -69,10 +73,10 @@ def make_router(desk: Desk) -> APIRouter:
     return router
 
 
-def _identifier_keys(query: Mapping[str, str], region: str) -> list[str]:
+def _identifier_keys(query: Mapping[str, str], region: str, table: Table) -> list[str]:
     unknown = [name for name in query if name not in IDENTIFIER_TYPES and not name.startswith("partner:")]
     if unknown or not query:
         what = f"{unknown[0]!r} is no type of identifier" if unknown else "there is no identifier"
         types = ", ".join(IDENTIFIER_TYPES)
         raise Invalid(f"{what}; ask with one of {types} or partner:<name>", [Fault("", what)])
-    return [f"{kind}:{value}" for kind, value in normalised(dict(query), region).items()]
+    return [f"{kind}:{value}" for kind, value in normalised(dict(query), region, table).items()]

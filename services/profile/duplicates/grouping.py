@@ -103,24 +103,42 @@ class Placement(Struct, frozen=True):
     reviews: tuple[str, ...]
 
 
-def place(record: str, people: Mapping[str, Sequence[str]], judged: Callable[[str, str], Judgement]) -> Placement:
+def place(
+    record: str,
+    people: Mapping[str, Sequence[str]],
+    judged: Callable[[str, str], Judgement],
+    own: Sequence[str] = (),
+) -> Placement:
     """One new or changed record against the people (id to records) whom its candidates belong to, the live case.
 
-    It joins the one person whom it fits clearly better than any other; fits it two alike, nobody is joined unasked.
+    It joins the one person whom it fits clearly better than any other; fits it two alike who are not one themselves,
+    nobody is joined unasked. `own` are the records of the person it belongs to already, all of whom would be joined.
     """
+    mine = [record, *(each for each in own if each != record)]
     fitting: list[tuple[float, str]] = []
     reviews: list[str] = []
     for person, records in sorted(people.items()):
         verdicts = [judged(record, other) for other in records if other != record]
         odds = max((each.odds for each in verdicts if each.outcome == MERGE), default=None)
-        if odds is not None and _may_join([record], records, judged):
+        if odds is not None and _may_join(mine, records, judged):
             fitting.append((-odds, person))
         elif any(each.outcome in (MERGE, REVIEW) for each in verdicts):
             reviews.append(person)
     fitting.sort()
-    rivals = [person for odds, person in fitting[1:] if odds - fitting[0][0] < AMBIGUOUS_BITS]
+    rivals = [
+        person
+        for odds, person in fitting[1:]
+        if odds - fitting[0][0] < AMBIGUOUS_BITS and not agree(people[fitting[0][1]], people[person], judged)
+    ]
     chosen = fitting[0][1] if fitting and not rivals else None
     return Placement(chosen, tuple(person for _, person in fitting if person != chosen) + tuple(reviews))
+
+
+def agree(one: Sequence[str], other: Sequence[str], judged: Callable[[str, str], Judgement]) -> bool:
+    """Whether the records of two people would be linked unasked if they met."""
+    if not any(judged(left, right).outcome == MERGE for left in one for right in other):
+        return False
+    return _may_join(one, other, judged)
 
 
 def one_to_one(edges: Iterable[Edge]) -> Grouping:

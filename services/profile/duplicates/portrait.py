@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -30,15 +31,18 @@ _SOURCES = {
     "gender": ("gender", "sex", "성별"),
     "birth_place": ("birthplace", "placeofbirth", "출생지"),
 }
+_FIELD_OF = {name: (field, rank) for field, sources in _SOURCES.items() for rank, name in enumerate(sources)}
 _GENDERS = {"m": "m", "male": "m", "man": "m", "남": "m", "남성": "m", "남자": "m"} | {
     "f": "f", "female": "f", "woman": "f", "여": "f", "여성": "f", "여자": "f"
 }  # fmt: skip
 NO_IDENTIFIERS: Mapping[str, str] = MappingProxyType({})
 _TEXT_CHARACTERS_MAX = 200
+_LAST = 1_000
+_WHOLE_MAX = 10**18
 _PHONE_DIGITS_MIN = 7
 
 
-class Portrait(Struct, frozen=True, omit_defaults=True, gc=False):
+class Portrait(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """One record as it is compared; an empty text is "not known", which speaks neither for nor against.
 
     `birth` is as in `dates.birth_digits`, `phone` E.164, `id_number` something that a person has one of and that may
@@ -70,8 +74,13 @@ def portrait_of(
 
     `region` (ISO 3166) is where phone numbers without a country code belong to.
     """
-    texts = _by_name(traits)
-    said = {field: _first(texts, sources) for field, sources in _SOURCES.items()}
+    return portrait_from(record, said_in(traits), region=region, one_each=one_each)
+
+
+def portrait_from(
+    record: str, said: Mapping[str, str], *, region: str = "", one_each: Mapping[str, str] = NO_IDENTIFIERS
+) -> Portrait:
+    """The same from what `said_in` has found."""
     given, surname = names.given_and_surname(said["given"], said["surname"], said["full"])
     number, street = addresses.number_and_street(said["number"], said["street"])
     return Portrait(
@@ -94,20 +103,42 @@ def portrait_of(
     )
 
 
+def said_in(traits: Mapping[str, Any]) -> dict[str, str]:
+    """What was written, by the field that it belongs to, empty where nothing was."""
+    said = dict.fromkeys(_SOURCES, "")
+    ranks: dict[str, int] = {}
+    for name, text in _by_name(traits).items():
+        known = _FIELD_OF.get(name)
+        if known is not None and text and known[1] < ranks.get(known[0], _LAST):
+            said[known[0]], ranks[known[0]] = text, known[1]
+    return said
+
+
+@lru_cache(maxsize=8192)
+def is_read(name: str) -> bool:
+    """Whether a trait of this name says anything here by itself; an object may, whatever its name."""
+    return _squeezed(name) in _FIELD_OF
+
+
 def _by_name(traits: Mapping[str, Any]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for name, value in traits.items():
         if isinstance(value, Mapping):
             for inner, text in _by_name(value).items():
                 texts.setdefault(inner, text)
-        elif isinstance(value, str | int) and not isinstance(value, bool):
+        elif isinstance(value, str) or _is_whole(value):
             text = unicodedata.normalize("NFC", str(value)[:_TEXT_CHARACTERS_MAX]).strip()
-            texts["".join(filter(str.isalnum, name.casefold()))] = text
+            texts[_squeezed(name)] = text
     return texts
 
 
-def _first(texts: Mapping[str, str], sources: Sequence[str]) -> str:
-    return next((texts[source] for source in sources if texts.get(source)), "")
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _WHOLE_MAX
+
+
+@lru_cache(maxsize=8192)
+def _squeezed(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def _phone(text: str, region: str) -> str:

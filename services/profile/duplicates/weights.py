@@ -13,7 +13,7 @@ from math import log2
 
 from msgspec import Struct
 
-from services.profile.duplicates.comparing import FIELDS, SAME, Pattern
+from services.profile.duplicates.comparing import FIELDS, LEVELS, SAME, Pattern
 from services.profile.duplicates.portrait import Portrait
 
 RARE_SHARE = 0.0005
@@ -103,7 +103,12 @@ class Score(Struct, frozen=True):
 
     @property
     def probability(self) -> float:
-        return 1 / (1 + 2 ** -max(-1000.0, min(1000.0, self.odds)))
+        return probability_of(self.odds)
+
+
+def probability_of(odds: float) -> float:
+    """Of log2 odds."""
+    return 1 / (1 + 2 ** -max(-1000.0, min(1000.0, odds)))
 
 
 def score(pattern: Pattern, left: Portrait, right: Portrait, weights: Weights) -> Score:
@@ -183,3 +188,11 @@ def rare_shares(counts: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
     """The share that a value which is not listed may have at most."""
     totals = {attribute: sum(values.values()) for attribute, values in counts.items()}
     return {attribute: max(RARE_SHARE, 8 / total) for attribute, total in totals.items() if total}
+
+
+def bits_of(weights: Weights) -> dict[str, dict[str, float]]:
+    """What each level of each field weighs where the value is as common as usual."""
+    return {
+        field: {level: round(log2(m / u), 2) for level, m, u in zip(LEVELS[field], known.m, known.u, strict=True) if u}
+        for field, known in weights.fields.items()
+    }

@@ -6,32 +6,66 @@ a view adds them up, so that taking them apart again is exact. What a profile ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
-from libs.common.clock import from_ms
-from libs.common.events import Change, Consent, ProfileUpdated
+from libs.common.events import Change, ProfileUpdated
+from services.profile.person.care import CARE
 from services.profile.person.cases import CASES
 from services.profile.person.chapter import Chapter, Moment, Records
-from services.profile.person.consents import CONSENTS
+from services.profile.person.consents import CONSENTS, PERMISSION, delivered
 from services.profile.person.contacts import CONTACTS
 from services.profile.person.definitions import Definitions
 from services.profile.person.deliverability import DELIVERABILITY
+from services.profile.person.enriched import ENRICHED
+from services.profile.person.erased import ERASED_BEFORE
+from services.profile.person.grades import GRADES
+from services.profile.person.holdings import HOLDINGS
+from services.profile.person.life_stage import LIFE_STAGE
+from services.profile.person.lifecycle import LIFECYCLE
+from services.profile.person.notes import NOTES
 from services.profile.person.occurrence import Effect, Occurrence
+from services.profile.person.papers import PAPERS
+from services.profile.person.points import POINTS
 from services.profile.person.presence import PRESENCE
 from services.profile.person.purchases import PURCHASES
+from services.profile.person.quality import FRESHNESS, QUALITY
+from services.profile.person.relations import RELATIONS
+from services.profile.person.responses import RESPONSES
+from services.profile.person.restrictions import RESTRICTIONS
+from services.profile.person.rfm import RFM
 from services.profile.person.state import Customer
+from services.profile.person.surveys import SURVEYS
 from services.profile.person.traits import TRAITS
 
 CHAPTERS: Final[tuple[Chapter, ...]] = (
     PRESENCE,
+    ENRICHED,
     TRAITS,
     CONTACTS,
     CONSENTS,
+    PERMISSION,
     DELIVERABILITY,
     CASES,
     PURCHASES,
+    POINTS,
+    CARE,
+    RELATIONS,
+    HOLDINGS,
+    PAPERS,
+    SURVEYS,
+    NOTES,
+    RESTRICTIONS,
+    QUALITY,
+    FRESHNESS,
+    LIFE_STAGE,
+    RESPONSES,
+    LIFECYCLE,
+    RFM,
+    GRADES,
+    ERASED_BEFORE,
 )
 """In the order in which a field of the same name in two of them would count: the later one."""
 
@@ -42,9 +76,8 @@ READ: Final = tuple(sum(_KEEPING[name] for name in chapter.reads) for chapter in
 """For each chapter the bits of what its views look at."""
 
 AGES: Final = tuple(chapter.ages for chapter in CHAPTERS)
-DELIVERED: Final = sum(
-    _KEEPING[name] for chapter in (TRAITS, CONTACTS, CONSENTS, DELIVERABILITY, CASES) for name in chapter.reads
-)
+_DELIVERED: Final = (TRAITS, CONTACTS, CONSENTS, DELIVERABILITY, CASES, RESTRICTIONS, ERASED_BEFORE)
+DELIVERED: Final = sum(_KEEPING[name] for name in {name for chapter in _DELIVERED for name in chapter.reads})
 """What delivery looks at: a change of anything else is no news to it."""
 
 EVERYTHING: Final = sum(_KEEPING.values())
@@ -62,7 +95,10 @@ def _act(chapter: Chapter, effect: Effect) -> _Act:
     return _KEEPING[chapter.keeps], chapter.keeps, chapter.state, effect
 
 
-_ALWAYS: Final = tuple(_act(chapter, chapter.every) for chapter in CHAPTERS if chapter.every is not None)
+_ALWAYS: Final = tuple(_act(each, each.every) for each in CHAPTERS if each.every is not None and not each.concerns)
+_CONCERNED: Final = tuple(
+    (each.concerns, _act(each, each.every)) for each in CHAPTERS if each.every is not None and each.concerns
+)
 _EFFECTS: Final[dict[str, tuple[_Act, ...]]] = {
     kind: tuple(_act(chapter, chapter.effects[kind]) for chapter in CHAPTERS if kind in chapter.effects)
     for kind in sorted({kind for chapter in CHAPTERS for kind in chapter.effects})
@@ -75,17 +111,35 @@ OWN_NEWS: Final = frozenset(
 """What we say ourselves of a profile: no sign of the person, and nothing that would not follow again."""
 
 
+NO_SIGN: Final = frozenset({"points.expired", "profile.enriched", "care.assigned"})
+"""What happens to a person without them."""
+
+
 def has_effect(kind: str) -> bool:
     """Whether the data of such an event changes any profile; of others only the envelope counts."""
     return kind in _EFFECTS
 
 
+def acts_of(event: Occurrence) -> list[_Act]:
+    """What an event may do: to which state of a customer, and how."""
+    if event.type in OWN_NEWS:
+        return []
+    acts = [*_ALWAYS] if event.type not in NO_SIGN else []
+    for concerns, act in _CONCERNED:
+        if not concerns.isdisjoint(event.identifiers):
+            acts.append(act)
+    acts += _EFFECTS.get(event.type, ())
+    return acts
+
+
 def apply(customer: Customer, event: Occurrence, definitions: Definitions) -> int:
     """Change `customer` by one event; returns the bits of what changed, 0 when nothing did."""
-    if event.type in OWN_NEWS:
-        return 0
+    return act(customer, event, definitions, acts_of(event))
+
+
+def act(customer: Customer, event: Occurrence, definitions: Definitions, acts: Sequence[_Act]) -> int:
     touched = 0
-    for bit, name, make, effect in (*_ALWAYS, *_EFFECTS.get(event.type, ())):
+    for bit, name, make, effect in acts:
         held = getattr(customer, name)
         if held is None:
             made = make()
@@ -99,15 +153,20 @@ def apply(customer: Customer, event: Occurrence, definitions: Definitions) -> in
     return touched
 
 
+@lru_cache(maxsize=4096)
 def computed(name: str) -> bool:
     """Whether a name of the view is kept for what follows from events: nobody sets it by calling a trait so."""
     return name == "version" or any(chapter.reserved(name) for chapter in CHAPTERS)
 
 
+_FIELDS: Final = tuple(chapter.fields for chapter in CHAPTERS)
+_NAMED_OUTSIDE: Final = frozenset({CHAPTERS.index(TRAITS), CHAPTERS.index(ENRICHED)})
+
+
 def part(index: int, records: Records, at: Moment) -> dict[str, Any]:
     """The fields of one chapter."""
-    found = CHAPTERS[index].fields(records, at)
-    if CHAPTERS[index] is TRAITS:
+    found = _FIELDS[index](records, at)
+    if index in _NAMED_OUTSIDE:
         return {name: value for name, value in found.items() if not computed(name)}
     return found
 
@@ -116,11 +175,12 @@ def parts(records: Records, at: Moment) -> list[dict[str, Any]]:
     return [part(index, records, at) for index in range(len(CHAPTERS))]
 
 
-def whole(found: list[dict[str, Any]], version: int) -> dict[str, Any]:
+def whole(found: Iterable[Mapping[str, Any] | None], version: int) -> dict[str, Any]:
     """The person as rules and the history see them: flat, and nothing to reach or name them by."""
     seen: dict[str, Any] = {}
     for each in found:
-        seen |= each
+        if each:
+            seen.update(each)
     seen["version"] = version
     return seen
 
@@ -144,9 +204,22 @@ def sections(records: Records, at: Moment) -> dict[str, Any]:
     return {chapter.name: chapter.shown(records, at) for chapter in CHAPTERS if chapter.shown is not None}
 
 
+_DUE: Final = tuple((chapter, read) for chapter, read in zip(CHAPTERS, READ, strict=True) if chapter.wakes)
+
+
 def due(records: Records, at: Moment) -> int | None:
     """The first day after `at` on which the view changes by the passing of time alone."""
-    return min((day for chapter in CHAPTERS if (day := chapter.due(records, at)) is not None), default=None)
+    return min(dues(records, at, EVERYTHING, {}).values(), default=None)
+
+
+def dues(records: Records, at: Moment, touched: int, known: Mapping[str, int]) -> dict[str, int]:
+    """That day by chapter; of chapters that look at nothing that was touched it is the one that is known."""
+    found: dict[str, int] = {}
+    for chapter, read in _DUE:
+        day = chapter.due(records, at) if read & touched else known.get(chapter.name)
+        if day is not None:
+            found[chapter.name] = day
+    return found
 
 
 def suppressed(records: Records, at: Moment) -> list[str]:
@@ -158,17 +231,13 @@ def for_delivery(customer_id: str, customer: Customer, moment: Moment, at: datet
     """What delivery needs of this record; `version` is the record's, whoever else belongs to the person."""
     traits = customer.traits.held if customer.traits is not None else {}
     contacts = customer.contacts.held if customer.contacts is not None else {}
-    consents = customer.consents.held if customer.consents is not None else {}
     zone = traits.get("zone")
     return ProfileUpdated(
         customer_id,
         customer.person_id,
         customer.version,
         contacts={channel: str(trait.value) for channel, trait in sorted(contacts.items())},
-        consents={
-            channel: Consent(said.granted, from_ms(said.at_ms), said.source)
-            for channel, said in sorted(consents.items())
-        },
+        consents=dict(delivered(customer, moment)),
         zone=str(zone.value) if zone is not None else None,
         suppressed=suppressed([customer], moment),
         attributes={name: trait.value for name, trait in sorted(traits.items())},

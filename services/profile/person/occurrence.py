@@ -14,6 +14,8 @@ class Occurrence(Struct, gc=False):
     """One event, command or response; `data` is decoded, `identifiers` are normalised, times are Unix milliseconds.
 
     `received_ms` is when we came to know of it. It is what nobody can set, for what must not be claimed for the future.
+    `data` holds what reference data adds, and `region` is the branch's. `standing` is what a ledger says after this
+    event, None where it was not asked: a refold asks none.
     """
 
     type: str
@@ -27,6 +29,8 @@ class Occurrence(Struct, gc=False):
     received_ms: int = 0
     history: bool = False
     traffic: str = ""
+    standing: Any = None
+    region: str = ""
 
 
 Effect = Callable[[Any, Occurrence, Definitions], bool]

@@ -47,7 +47,9 @@ def needles_of(values: Iterable[str]) -> tuple[bytes, ...]:
 
 
 def _needles(value: str) -> tuple[bytes, ...]:
-    """Of what ends in a digit the last four signs, which stay together however a number is written."""
+    """Of what ends in a digit the last four signs, which stay together however a number is written; of mail nothing."""
+    if "@" in value:
+        return ()
     if value[-1:].isdigit() and value[-4:].isalnum():
         value = value[-4:]
     if value.isascii() and value.isprintable() and '"' not in value and "\\" not in value:
@@ -59,21 +61,14 @@ def _needles(value: str) -> tuple[bytes, ...]:
     return tuple({form.encode().lower() for form in (value, value.lower(), value.upper())}) if len(value) > 1 else ()
 
 
-def may_hold(lowered: bytes, value: str) -> bool:
-    for needle in _needles(value):
-        if needle in lowered:
-            return True
-    return False
+def may_reach(lowered: bytes) -> bool:
+    """Whether an e-mail address may stand in JSON, or something behind escapes that nobody has looked at."""
+    return b"@" in lowered or b"\\u" in lowered
 
 
 def may_tell(lowered: bytes, needles: Iterable[bytes]) -> bool:
     """Whether JSON, in lower case, might hold one of these, or an e-mail address; cheap, and sometimes too careful."""
-    if b"@" in lowered or b"\\u" in lowered:
-        return True
-    for needle in needles:
-        if needle in lowered:
-            return True
-    return False
+    return may_reach(lowered) or any(needle in lowered for needle in needles)
 
 
 def without_telling(data: Any, values: Iterable[str]) -> Any:

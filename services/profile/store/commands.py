@@ -29,3 +29,11 @@ async def known_commands(tx: Tx, command_ids: Collection[str]) -> set[str]:
 async def command_outcome(connection: Any, command_id: str) -> tuple[str, int] | None:
     row = await connection.fetchrow("SELECT outcome, version FROM command WHERE command_id = $1", command_id)
     return None if row is None else (row["outcome"], row["version"])
+
+
+async def command_outcomes(connection: Any, command_ids: Collection[str]) -> dict[str, str]:
+    """The outcomes of those of these commands that have one."""
+    rows = await connection.fetch(
+        "SELECT command_id, outcome FROM command WHERE command_id = ANY($1::uuid[])", list(command_ids)
+    )
+    return {str(row["command_id"]): row["outcome"] for row in rows}
