@@ -197,6 +197,25 @@ async def test_a_look_that_died_is_taken_over(profile: Profile) -> None:
     await looked_at(profile)
 
 
+async def test_a_link_that_takes_long_is_not_forgotten(profile: Profile) -> None:
+    await met(profile, "a", KIM)
+    await profile.until("loyalty_card:a", lambda c: c["version"] > 0)
+    await looked_at(profile)
+    async with profile.connection.transaction():
+        # Somebody else is changing whose the record is, for longer than anybody waits for an order.
+        await profile.connection.execute("SELECT record_id FROM record FOR UPDATE")
+        await met(profile, "b", KIM)
+        # It was taken for half a minute, and is given back for a few seconds.
+        given_back = (
+            "SELECT count(*) FROM duplicate_look"
+            " WHERE taken_until > '-infinity' AND taken_until < clock_timestamp() + interval '6 s'"
+        )
+        async with asyncio.timeout(20):
+            while not await profile.connection.fetchval(given_back):
+                await asyncio.sleep(0.05)
+    await one_person(profile, "a", "b")
+
+
 async def test_nothing_is_kept_of_a_customer_who_is_erased(profile: Profile) -> None:
     await met(profile, "a", {**KIM, "name": "김하늘"})
     await met(profile, "b", {**KIM, "name": "김하은"})

@@ -55,9 +55,7 @@ def test_a_person_is_found_by_what_is_remembered_of_them(query: str) -> None:
     assert finds(query, MINSU)
 
 
-@pytest.mark.parametrize(
-    "query", ["mary", "Mary-Jane", "obrien", "O'Brien", "02-555", "0199", "1990-03-15"]
-)
+@pytest.mark.parametrize("query", ["mary", "Mary-Jane", "obrien", "O'Brien", "02-555", "0199", "1990-03-15"])
 def test_a_person_with_a_latin_name_is_found_by_any_word_of_it(query: str) -> None:
     assert finds(query, MARY)
 
