@@ -136,7 +136,5 @@ class Cabinet:
         customer, others = held.customer, self.others(held)
         # What other records of the person say, and what they said before they were others', is not known here.
         touched = person.EVERYTHING if others or not customer.dues or held.touched & holding.JOINED else held.touched
-        if 0 < customer.due_day <= held.day:
-            touched = person.EVERYTHING
         customer.dues = person.dues([customer, *others], Moment(held.day, self.definitions), touched, customer.dues)
         return min(customer.dues.values(), default=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from libs.common import topics
 from libs.common.errors import BrokerAway, Misconfigured
@@ -19,6 +19,8 @@ async def partition_counts(bootstrap: str, prefix: str, names: Sequence[str]) ->
     admin = await connected(bootstrap)
     try:
         described = await admin.describe_topics([prefix + name for name in names])
+    except KafkaError as error:
+        raise BrokerAway(f"the broker does not say which topics there are: {type(error).__name__}") from error
     finally:
         await admin.close()
     return {
@@ -95,7 +97,7 @@ async def connected(bootstrap: str) -> AIOKafkaAdminClient:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     try:
         await admin.start()
-    except (KafkaConnectionError, OSError) as error:
+    except (KafkaError, OSError) as error:
         await admin.close()
         raise BrokerAway(f"no Kafka at {bootstrap}: {error}") from error
     return admin

@@ -5,18 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from libs.common.web import Cursor, Limit, Page, decode_cursor, page_of
 from services.profile import reading
 from services.profile.api.desk import Desk, Operator
+from services.profile.privacy.scope import whole_company
 from services.profile.store import arrivals as store
 
 
 def make_router(desk: Desk) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/conflicts")
+    @router.get("/conflicts", dependencies=[Depends(whole_company)])
     async def list_conflicts(who: Operator, limit: Limit = 100, cursor: Cursor = None) -> Page[dict[str, Any]]:
         """Events that came with the id of another event and another body: kept, without effect, newest first."""
         del who

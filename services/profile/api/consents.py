@@ -17,6 +17,7 @@ from libs.common.events import CHANNELS_OF_CONTACT
 from libs.common.web import Cursor, Document, IfMatch, Limit, Page, decode_cursor, page_of
 from services.profile import consent_views as views
 from services.profile.api.desk import Desk, Editor, Reader
+from services.profile.privacy.scope import whole_company
 from services.profile.statements import PURPOSE_LENGTH_MAX, PURPOSE_PATTERN
 from services.profile.store import consents as store
 
@@ -112,7 +113,7 @@ def make_router(desk: Desk) -> APIRouter:
 
 
 def _add_duties(router: APIRouter, desk: Desk) -> None:
-    @router.get("/consent-duties")
+    @router.get("/consent-duties", dependencies=[Depends(whole_company)])
     async def list_duties(
         who: Debtor,
         due_before: Annotated[

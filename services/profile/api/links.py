@@ -18,6 +18,7 @@ from services.profile.api.desk import Desk
 from services.profile.identity import kind_of
 from services.profile.identity.joining import DIFFERENT, TOO_MANY
 from services.profile.identity.ordering import NO_LINK, UNKNOWN, WHOLE
+from services.profile.privacy.scope import sees
 from services.profile.store import identity as store
 
 Looker = Annotated[Principal, Depends(requires("operator", "agent", "privacy"))]
@@ -61,6 +62,11 @@ def make_router(desk: Desk) -> APIRouter:
         """Make two persons one. Nothing is moved: it can be taken back. Different accounts stay different persons."""
         if document.with_ == customer_id:
             raise Invalid("a customer is one with itself already", [Fault("/with", "names the same record")])
+        async with desk.database.connection() as connection:
+            records = await desk.records(connection, document.with_)
+            # The path is looked after for all endpoints; the other one is named in the body.
+            if not await sees(connection, who, records, desk.definitions()):
+                raise NotFound(f"There is no customer {document.with_}.")
         await ordered(desk, customer_id, who, "link", [str(document.with_)], "", document.reason)
         async with desk.database.connection() as connection:
             return await desk.shown(connection, customer_id)

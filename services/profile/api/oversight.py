@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from libs.common.web import Cursor, Limit, Page, decode_cursor, page_of
@@ -13,6 +13,7 @@ from services.profile.api.desk import Desk
 from services.profile.api.privacy import Privacy
 from services.profile.privacy import exporting
 from services.profile.privacy.auditing import shown
+from services.profile.privacy.scope import whole_company
 from services.profile.store import audit as store
 from services.profile.store import identity as identity_store
 
@@ -22,7 +23,7 @@ _Word = Annotated[str | None, Query(max_length=200)]
 def make_router(desk: Desk) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/audit")
+    @router.get("/audit", dependencies=[Depends(whole_company)])
     async def list_audit(
         request: Request,
         who: Privacy,

@@ -17,7 +17,7 @@ from libs.common.errors import Conflict, NotFound
 from libs.common.web import Cursor, Document, Limit, Page, decode_cursor, page_of
 from services.profile.api.desk import Desk
 from services.profile.privacy import proof
-from services.profile.privacy.scope import within_branch
+from services.profile.privacy.scope import whole_company, within_branch
 from services.profile.store import erasing as erasures
 from services.profile.store import privacy as store
 
@@ -61,7 +61,7 @@ def _add_erasures(router: APIRouter, desk: Desk, wake: Callable[[], None]) -> No
         async with desk.database.connection() as connection:
             return await _told(connection, row)
 
-    @router.get("/erasures")
+    @router.get("/erasures", dependencies=[Depends(whole_company)])
     async def list_erasures(who: Privacy, limit: Limit = 100, cursor: Cursor = None) -> Page[dict[str, Any]]:
         del who
         before = decode_cursor(cursor, tuple[datetime, str])
@@ -70,7 +70,7 @@ def _add_erasures(router: APIRouter, desk: Desk, wake: Callable[[], None]) -> No
             kept, following = page_of(rows, limit, lambda row: (row["asked_at"], str(row["erasure_id"])))
             return Page(items=[await _told(connection, row) for row in kept], next=following)
 
-    @router.get("/erasures/{erasure_id}")
+    @router.get("/erasures/{erasure_id}", dependencies=[Depends(whole_company)])
     async def read_erasure(erasure_id: UUID, who: Privacy) -> dict[str, Any]:
         """The proof: what was erased where and when, what is waited for, and what remains until when."""
         del who
@@ -82,7 +82,7 @@ def _add_erasures(router: APIRouter, desk: Desk, wake: Callable[[], None]) -> No
 
 
 def _add_requests(router: APIRouter, desk: Desk, wake: Callable[[], None]) -> None:
-    @router.get("/privacy-requests")
+    @router.get("/privacy-requests", dependencies=[Depends(whole_company)])
     async def list_requests(
         who: Privacy,
         state: Literal["open", "confirmed", "refused"] | None = None,
@@ -97,7 +97,7 @@ def _add_requests(router: APIRouter, desk: Desk, wake: Callable[[], None]) -> No
         items, following = page_of([_request(row) for row in rows], limit, lambda e: (e["asked_at"], e["request_id"]))
         return Page(items=items, next=following)
 
-    @router.post("/privacy-requests/{request_id}/confirm")
+    @router.post("/privacy-requests/{request_id}/confirm", dependencies=[Depends(whole_company)])
     async def confirm_request(request_id: UUID, document: Decision, who: Privacy) -> dict[str, Any]:
         """It is them, and they may: who asked to be erased is erased; that access was given is noted."""
         async with desk.database.transaction() as tx:
@@ -105,7 +105,7 @@ def _add_requests(router: APIRouter, desk: Desk, wake: Callable[[], None]) -> No
             erasure_id = None
             if row["kind"] == "erasure":
                 await desk.records(tx.connection, str(row["customer_id"]))
-                reason = f"asked by {row['source']}" + (f" ({row['reference']})" if row["reference"] else "")
+                reason = f"asked by {row['source']}"
                 asked = await _asked(tx, f"event:{request_id}", str(row["customer_id"]), reason, who.subject)
                 erasure_id = str(asked["erasure_id"])
             decided = await store.decide(
@@ -114,7 +114,7 @@ def _add_requests(router: APIRouter, desk: Desk, wake: Callable[[], None]) -> No
         wake()
         return _request(decided)
 
-    @router.post("/privacy-requests/{request_id}/refuse")
+    @router.post("/privacy-requests/{request_id}/refuse", dependencies=[Depends(whole_company)])
     async def refuse_request(request_id: UUID, document: Decision, who: Privacy) -> dict[str, Any]:
         """Nothing happens; the note says why."""
         async with desk.database.transaction() as tx:

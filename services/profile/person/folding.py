@@ -213,10 +213,15 @@ def due(records: Records, at: Moment) -> int | None:
 
 
 def dues(records: Records, at: Moment, touched: int, known: Mapping[str, int]) -> dict[str, int]:
-    """That day by chapter; of chapters that look at nothing that was touched it is the one that is known."""
+    """That day by chapter; of chapters that look at nothing that was touched it is the one that is known.
+
+    A day that has come is over: the next one is looked for.
+    """
     found: dict[str, int] = {}
     for chapter, read in _DUE:
-        day = chapter.due(records, at) if read & touched else known.get(chapter.name)
+        day = known.get(chapter.name)
+        if read & touched or (day is not None and day <= at.day):
+            day = chapter.due(records, at)
         if day is not None:
             found[chapter.name] = day
     return found

@@ -35,6 +35,13 @@ _OF_MANY: Final[Mapping[str, str]] = {
     "/v1/duplicates/{pair_id}": "view",
     "/v1/duplicates/{pair_id}/decide": "change",
     "/v1/audit": "audit",
+    "/v1/consent-duties": "view",
+    "/v1/quality/customers": "view",
+    "/v1/points/discrepancies": "view",
+    "/v1/privacy-requests": "view",
+    "/v1/privacy-requests/{request_id}/confirm": "change",
+    "/v1/privacy-requests/{request_id}/refuse": "change",
+    "/v1/erasures": "view",
 }
 """Answers with personal data whose path names no customer."""
 

@@ -40,6 +40,7 @@ from services.profile.store import identity as identity_store
 LEASE_SECONDS: Final = 10.0
 ERASURES_AT_ONCE: Final = 20
 POLL_SECONDS: Final = 1.0
+_NO_TRAIL = msgspec.json.encode(Trail([], [], []))
 _OBEYED_SECONDS_MAX = 5.0
 _TELL_AGAIN_SECONDS = 150.0
 """A broker that has not compacted by then is given something new to write, or it never begins another segment."""
@@ -133,7 +134,15 @@ class Eraser:
         """In one transaction, with the records locked: whoever decides about them waits, and finds them gone."""
         now = clock.now()
         async with self._database.transaction() as tx:
+            if not await store.holds_still(tx, row["erasure_id"], "asked"):
+                # Somebody else has had it meanwhile.
+                return
             records = await identity_store.records_of(tx.connection, record_id=str(row["customer_id"]))
+            if not records and (other := await store.earlier(tx, row["erasure_id"], row["customer_id"])) is not None:
+                known = [str(each) for each in other["records"]]
+                await store.note_trail(tx, row["erasure_id"], known, other["trail"] or _NO_TRAIL, now)
+                await store.move_on(tx, row["erasure_id"], "forgotten", now)
+                return
             await identity_store.lock_records(tx, records)
             if records != await identity_store.records_of(tx.connection, record_id=str(row["customer_id"])):
                 raise Transient("the person has just been joined with another one")
@@ -151,8 +160,9 @@ class Eraser:
         await self._obeyed(await self._command(row, 0))
         async with self._database.transaction() as tx:
             now = clock.now()
-            await store.set_part(tx, row["erasure_id"], "profile.customer", len(row["records"]), now)
-            await store.move_on(tx, row["erasure_id"], "obeyed", now)
+            if await store.holds_still(tx, row["erasure_id"], "forgotten"):
+                await store.set_part(tx, row["erasure_id"], "profile.customer", len(row["records"]), now)
+                await store.move_on(tx, row["erasure_id"], "obeyed", now)
 
     async def _command(self, row: Row, turn: int) -> list[str]:
         """A command for each record; of one turn under the same id however often it is given."""
@@ -200,7 +210,8 @@ class Eraser:
                         await store.add_part(tx, row["erasure_id"], f"profile.{table}", deleted, clock.now())
         await self._delete_conflicts(row)
         async with self._database.transaction() as tx:
-            await store.move_on(tx, row["erasure_id"], "deleted", clock.now())
+            if await store.holds_still(tx, row["erasure_id"], "obeyed"):
+                await store.move_on(tx, row["erasure_id"], "deleted", clock.now())
 
     async def _delete_conflicts(self, row: Row) -> None:
         """Nobody has said whose they are, so each is looked into."""

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from libs.common.auth import Principal, principal_of
 from libs.common.db import Database, Tx
-from libs.common.errors import NotFound
+from libs.common.errors import Forbidden, NotFound
 from services.profile import holding
 from services.profile.person import Customer, Definitions
 from services.profile.person.quality import home_branch
@@ -45,6 +45,13 @@ async def within_branch(request: Request) -> None:
         records = await identity_store.records_of(connection, record_id=_id(customer_id))
         if not records or not await sees(connection, who, records, request.app.state.definitions()):
             raise NotFound(f"There is no customer {customer_id}.")
+
+
+async def whole_company(request: Request) -> None:
+    """Stands before what concerns customers of all branches."""
+    who = principal_of(request)
+    if who is not None and who.branch is not None:
+        raise Forbidden(f"This concerns the whole company, and the token is confined to the branch {who.branch}.")
 
 
 def _id(text: str) -> str:

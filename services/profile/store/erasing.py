@@ -68,12 +68,29 @@ async def claim(tx: Tx, owner: str, lease_seconds: float, count: int) -> list[Ro
         WHERE erasure_id IN (
             SELECT erasure_id FROM erasure
             WHERE finished_at IS NULL AND (lease_owner = $1 OR lease_until < clock_timestamp())
-            ORDER BY asked_at LIMIT $3 FOR UPDATE SKIP LOCKED
+            -- Those that wait for others do not hold up those that nobody has begun.
+            ORDER BY stage = 'compacted', asked_at LIMIT $3 FOR UPDATE SKIP LOCKED
         ) RETURNING {_ROW}
         """,
         owner,
         lease_seconds,
         count,
+    )
+
+
+async def holds_still(tx: Tx, erasure_id: Any, stage: str) -> bool:
+    """Whether the erasure is at this stage, which it stays at until the end of the transaction."""
+    found = await tx.fetchval("SELECT stage FROM erasure WHERE erasure_id = $1 FOR UPDATE", erasure_id)
+    return bool(found == stage)
+
+
+async def earlier(tx: Tx, erasure_id: Any, customer_id: Any) -> Row | None:
+    """Another erasure of the same customer that has begun: who asks twice is told of the records that it found."""
+    return await tx.fetchrow(
+        "SELECT records, trail FROM erasure WHERE erasure_id <> $1 AND $2::uuid = ANY(records)"
+        " ORDER BY asked_at DESC LIMIT 1",
+        erasure_id,
+        customer_id,
     )
 
 
@@ -105,6 +122,7 @@ async def finish(tx: Tx, erasure_id: Any, at: datetime) -> None:
         erasure_id,
         at,
     )
+    await tx.execute("UPDATE privacy_request SET reference = '' WHERE erasure_id = $1 AND reference <> ''", erasure_id)
 
 
 async def open_stages(connection: Any) -> list[str]:
