@@ -209,7 +209,6 @@ class Apply:
             changed, encoded = holding.passed(held, day, definitions, cabinet.others(held), tx.now)
             if silent or not changed:
                 continue
-            held.customer.version += 1
             origin = Origin(timer.due, TIME, "", None, msgspec.Raw(b"{}"), to_ms(tx.now))
             origin.history = timer.due < tx.now - HISTORY_AFTER
             event = _occurrence("profile.time_passed", str(derived_id("time", timer.key, day)), {}, origin)

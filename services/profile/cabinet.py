@@ -121,7 +121,9 @@ class Cabinet:
         timers = []
         for held in changed:
             due_day = self._due_day(held)
-            if due_day and due_day != held.customer.due_day:
+            # A day that has come and was not told yet has its timer; that one finds the next day when it fires.
+            waits = held.customer.passed_day < held.customer.due_day <= held.day
+            if due_day and due_day != held.customer.due_day and not waits:
                 timers.append(Timer(held.id, self.definitions.starts(due_day)))
                 held.customer.due_day = due_day
             held.touched, held.dirty = 0, False

@@ -174,7 +174,9 @@ def passed(
     forget_views(held)
     before = folding.parts(records, Moment(day - 1, definitions))
     after = folding.parts(records, Moment(day, definitions))
-    return _differences(before, after), _encode(folding.whole(after, held.customer.version))
+    changed = _differences(before, after)
+    held.customer.version += bool(changed)
+    return changed, _encode(folding.whole(after, held.customer.version))
 
 
 def news(held: Held, definitions: Definitions, at: datetime) -> ProfileUpdated | None:

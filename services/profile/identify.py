@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import partial
 from hashlib import blake2b
 
@@ -80,13 +80,16 @@ class Identify:
     async def _first_seen(self, batch: Sequence[Message[EventReceived]], tx: UnitTx) -> list[Message[EventReceived]]:
         """The events that were not here before; the same id with another body is kept as a conflict."""
         oldest = tx.now - self._live_age - timedelta(days=_BACKLOG_DAYS)
-        first: dict[bool, dict[str, tuple[arrivals.Sighting, Message[EventReceived]]]] = {False: {}, True: {}}
+        first: dict[bool, dict[arrivals.Identity, tuple[arrivals.Sighting, Message[EventReceived]]]] = {
+            False: {},
+            True: {},
+        }
         again: list[tuple[arrivals.Sighting, Message[EventReceived], str]] = []
         for each in batch:
             if each.event.time < oldest and not each.event.history:
                 raise Poison(f"a live event of {each.event.time.isoformat()} is older than ids are remembered")
             sighting = _sighting(each)
-            held = first[each.event.history].setdefault(sighting.key, (sighting, each))
+            held = first[each.event.history].setdefault((sighting.day, sighting.key), (sighting, each))
             if held[1] is not each:
                 again.append((sighting, each, held[0].body))
         fresh: list[Message[EventReceived]] = []
@@ -145,7 +148,7 @@ def _sighting(each: Message[EventReceived]) -> arrivals.Sighting:
     event = each.event
     name = blake2b(f"{event.source}\0{event.id}".encode(), digest_size=16)
     body = blake2b(each.value, digest_size=16)
-    return arrivals.Sighting(event.time.date(), name.hexdigest(), body.hexdigest())
+    return arrivals.Sighting(event.time.astimezone(UTC).date(), name.hexdigest(), body.hexdigest())
 
 
 def _own_records(keys: set[str]) -> set[str]:

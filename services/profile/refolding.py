@@ -58,10 +58,14 @@ class Refolding:
     async def run(self, commands: Sequence[CommandIssued], tx: UnitTx) -> list[Fact]:
         """Folds them a hundred customers at a time; the timelines are read as a stream."""
         facts: list[Fact] = []
-        for start in range(0, len(commands), CUSTOMERS_AT_ONCE):
-            some = {command.customer_id: command for command in commands[start : start + CUSTOMERS_AT_ONCE]}
-            facts += await self._fold(some, tx)
-        return facts
+        some: dict[str, CommandIssued] = {}
+        for command in commands:
+            # Of two jobs over one customer each is counted.
+            if command.customer_id in some or len(some) >= CUSTOMERS_AT_ONCE:
+                facts += await self._fold(some, tx)
+                some = {}
+            some[command.customer_id] = command
+        return facts + await self._fold(some, tx)
 
     async def _fold(self, commands: dict[str, CommandIssued], tx: UnitTx) -> list[Fact]:
         cabinet = Cabinet(tx, self._definitions(), self._projections)
@@ -80,11 +84,13 @@ class Refolding:
             # A job's command that is repeated by whoever publishes them counts once.
             if order.job and held.customer.refold_job >= order.job:
                 continue
-            differs = not same(held.customer, fresh[customer_id])
+            # Who was erased stays empty, whatever is left of the timeline at this moment.
+            erased = held.customer.erased
+            differs = not erased and not same(held.customer, fresh[customer_id])
             count = counts.setdefault(order.job, [0, 0])
             count[0] += 1
             count[1] += differs
-            if not order.verify:
+            if not order.verify and not erased:
                 told_by = earlier[order.since]
                 found = self._replace(cabinet, held, fresh[customer_id], told_by)
                 if found is not None:

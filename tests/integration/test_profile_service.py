@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -127,3 +128,13 @@ async def test_what_is_flagged_as_a_bots_or_a_test_stays_flagged(profile: Profil
         for event in [msgspec.json.decode(record.value, type=EventResolved)]
     }
     assert flags == {"1": "bot", "2": ""}
+
+
+async def test_a_till_that_counts_anew_each_day_loses_nothing(profile: Profile) -> None:
+    """The same number on two days, one after the other in the log, is two purchases; on one day it is a repeat."""
+    today, yesterday = purchase("0001", 5, loyalty_card="till"), purchase("0001", 7, loyalty_card="till")
+    yesterday = msgspec.structs.replace(yesterday, time=today.time - timedelta(days=1))
+    await profile.send(today, yesterday, today, yesterday)
+    found = await profile.until("loyalty_card:till", lambda c: c["profile"]["purchase_count"] >= 2)
+    assert found["purchases"]["spent"] == {"KRW": "12"}
+    assert not await arrivals.conflicts_page(profile.connection, None, 10)

@@ -18,7 +18,8 @@ BYTES_MIN: Final = 4
 
 _DIGITS_COMPARED = 8
 _ASCII_LETTER = "[0-9A-Za-z]"
-_EMAIL = re.compile(r"[^\s@<>\"'(),;:]+@[^\s@<>\"'(),;:.]+\.[^\s@<>\"'(),;:]+")
+# Bounded: a long run without an @ would be gone through once from each of its signs.
+_EMAIL = re.compile(r"[^\s@<>\"'(),;:]{1,64}@[^\s@<>\"'(),;:.]+\.[^\s@<>\"'(),;:]+")
 _NUMBER = re.compile(r"(?<![\d.+-])(?:\+\d[\d -]{7,18}\d|0\d{1,2}[- .]?\d{3,4}[- .]?\d{4})(?![\d.])")
 _CHANGING = re.compile(r'["\\\x00-\x1f\u00c0-\u024f\u0370-\u052f\u1e00-\u1fff]+')
 _RUN = re.compile(r"\d(?:[ .()/-]{0,3}\d){6,}")

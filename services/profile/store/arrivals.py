@@ -17,8 +17,12 @@ class Sighting(NamedTuple):
     body: str
 
 
-async def remember(tx: Tx, sightings: Iterable[Sighting], *, history: bool) -> dict[str, str]:
-    """Note events; returns those that were noted before, by key, with the hash of the body they had then."""
+Identity = tuple[date, str]
+"""What an event is told from others by: the day of its time, and the hash of (source, id) in hex."""
+
+
+async def remember(tx: Tx, sightings: Iterable[Sighting], *, history: bool) -> dict[Identity, str]:
+    """Note events; returns those that were noted before, with the hash of the body they had then."""
     wanted = sorted(sightings)
     if not wanted:
         return {}
@@ -26,20 +30,20 @@ async def remember(tx: Tx, sightings: Iterable[Sighting], *, history: bool) -> d
     columns = [list(column) for column in zip(*wanted, strict=True)]
     inserted = await tx.fetch(
         f"INSERT INTO {table} (day, key, body) SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[])"
-        " ON CONFLICT DO NOTHING RETURNING key",
+        " ON CONFLICT DO NOTHING RETURNING day, key",
         *columns,
     )
     if len(inserted) == len(wanted):
         return {}
-    new = {row["key"].hex for row in inserted}
-    old = [each for each in wanted if each.key not in new]
+    new = {(row["day"], row["key"].hex) for row in inserted}
+    old = [each for each in wanted if (each.day, each.key) not in new]
     rows = await tx.fetch(
-        f"SELECT s.key, s.body FROM {table} s"
+        f"SELECT s.day, s.key, s.body FROM {table} s"
         " JOIN unnest($1::date[], $2::uuid[]) AS w (day, key) ON s.day = w.day AND s.key = w.key",
         [each.day for each in old],
         [each.key for each in old],
     )
-    return {row["key"].hex: row["body"].hex for row in rows}
+    return {(row["day"], row["key"].hex): row["body"].hex for row in rows}
 
 
 async def keep_conflicts(tx: Tx, at: datetime, rows: Sequence[tuple[str, str, datetime, bytes]]) -> None:
