@@ -57,11 +57,13 @@ class Profile:
         return await reading.customer(self.connection, records[0], records, Definitions()) if records else None
 
     async def until(self, key: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The customer once the condition holds; a field that is not there yet is waited for as well."""
         async with asyncio.timeout(20):
             while True:
                 found = await self.customer(key)
-                if found is not None and condition(found):
-                    return found
+                with contextlib.suppress(KeyError):
+                    if found is not None and condition(found):
+                        return found
                 await asyncio.sleep(0.05)
 
     async def asked(
