@@ -160,6 +160,15 @@ def test_what_was_spent_goes_back_to_where_it_came_from() -> None:
     assert total(book) == 20 and book.entries[-1].why == "reversed"
 
 
+def test_what_was_anothers_who_is_another_person_by_now_goes_to_whom_it_is_given_back() -> None:
+    spent = entry("spend", 15, A)
+    book = played(entry("earn", 10, B, expires_day=TODAY + 5), entry("earn", 10, A, expires_day=TODAY + 9), spent)
+    touched = len(book.postings)
+    played(entry("reverse", 0, reverses=spent.id), records=(A,), book=book)
+    assert (book.balance(A), book.balance(B)) == (20, 0)
+    assert {each.customer_id for each in book.postings[touched:]} == {A}
+
+
 def test_what_comes_back_to_points_that_are_over_lasts_a_while_longer() -> None:
     spent = entry("spend", 10, day=TODAY - 3)
     book = played(
