@@ -14,13 +14,16 @@ from libs.common.db import Database, Row, Tx
 from libs.common.errors import Conflict, Fault, Forbidden, Invalid, NotFound
 from libs.common.web import Page, decode_cursor, page_of
 from services.profile.reference.catalogue import PRODUCTS_MAX
+from services.profile.reference.documents import CODE
 from services.profile.reference.lines import FAULTS_SHOWN_MAX, Line, read_lines
 from services.profile.store import reference as store
 from services.profile.store.reference import Table
 
 Reader = Annotated[Principal, Depends(requires("viewer", "marketer", "approver", "operator", "agent", "privacy"))]
 Keeper = Annotated[Principal, Depends(requires("marketer", "operator"))]
-CodePath = Annotated[str, Path(min_length=1, max_length=200, description="The code that events name it by.")]
+CodePath = Annotated[
+    str, Path(min_length=1, max_length=200, pattern=CODE, description="The code that events name it by.")
+]
 
 D = TypeVar("D", bound=BaseModel)
 RowOf = Callable[[Any], tuple[Any, ...]]

@@ -14,13 +14,13 @@ from pydantic import AfterValidator, Field
 from libs.common.errors import Fault
 from libs.common.web import Document
 
-_CODE: Final = r"^[^\s/](?:[^\x00-\x1f]*[^\s])?$"
+CODE: Final = r"^[^\s/](?:[^\x00-\x1f]*[^\s])?$"
 _HOURS: Final = re.compile(
     r"(mon|tue|wed|thu|fri|sat|sun|holiday)(-(mon|tue|wed|thu|fri|sat|sun))?"
     r" ([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)"
 )
 
-Code = Annotated[str, Field(min_length=1, max_length=200, pattern=_CODE)]
+Code = Annotated[str, Field(min_length=1, max_length=200, pattern=CODE)]
 Name = Annotated[str, Field(max_length=200)]
 
 
