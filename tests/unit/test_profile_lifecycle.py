@@ -301,3 +301,16 @@ def test_the_shortest_silence_that_may_be_defined_is_seen_in_what_is_kept() -> N
 
 def test_every_chapter_that_falls_due_is_looked_at_anew_each_day() -> None:
     assert all(chapter.ages for chapter in CHAPTERS if chapter.name in ("lifecycle", "rfm", "grade", "life_stage"))
+
+
+def test_a_day_that_has_come_is_not_due_again_though_nothing_was_touched() -> None:
+    """Else its timer would be set for the past, and fire for ever."""
+    customer = Customer("p")
+    at_ms = 1_700_000_000_000
+    event = Occurrence("purchase", at_ms, "test", "1", {"amount": 5, "currency": "KRW"}, received_ms=at_ms)
+    person.apply(customer, event, Definitions())
+    first = Definitions().day_of(at_ms)
+    known = person.dues([customer], Moment(first, Definitions()), person.EVERYTHING, {})
+    assert known
+    reached = min(known.values())
+    assert min(person.dues([customer], Moment(reached, Definitions()), 0, known).values()) > reached
