@@ -17,8 +17,8 @@ run: ## everything: dependencies, PostgreSQL, Kafka, services, a demo shop; Ctrl
 	@$(PYTHON) -m deploy.local.bootstrap --run
 	@$(VENV)/python -m deploy.local.supervisor
 
-test: lint types imports ## everything that CI runs, on a real PostgreSQL and Kafka
-	@$(PYTEST) $(SUITES)
+test: lint types imports ## everything that CI runs, on a real PostgreSQL and Kafka; two files at a time
+	@$(PYTEST) $(SUITES) --numprocesses 2 --dist loadfile
 
 setup: ## fetch what is needed into .venv and .local, and nothing else
 	@$(PYTHON) -m deploy.local.bootstrap

@@ -14,7 +14,7 @@ import msgspec
 from libs.common import clock, documents, progress
 from libs.common.documents import SnapshotWatcher
 from libs.common.events import Consent, Fact, MessageSettled, ProfileUpdated
-from libs.common.kafka import Record, UnitReader
+from libs.common.kafka import Record
 from libs.common.topics import (
     CONTACT_REQUESTED,
     DECIDED,
@@ -30,6 +30,7 @@ from libs.common.worker import Worker
 from services.campaign.app import spec_of
 from services.campaign.document import KIND
 from tests.campaign_situations import COMPANY, trigger
+from tests.log_reading import everything
 
 UNITS = 2
 TOPICS = {each.event: each for each in (CONTACT_REQUESTED, DECIDED, MESSAGE_SETTLED, PROFILE_UPDATED, TRIGGERED)}
@@ -99,21 +100,21 @@ class Place:
     async def published(self, kind: type[F]) -> list[F]:
         return [msgspec.json.decode(value, type=kind) for value in await self._read(TOPICS[kind].name)]
 
-    async def buried(self) -> int:
-        return len(await self._read(dead_letters("campaign")))
+    async def buried(self, number: int = 0) -> int:
+        return len(await self._read(dead_letters("campaign"), number))
 
-    async def _read(self, topic: str) -> list[bytes]:
+    async def _read(self, topic: str, number: int = 0) -> list[bytes]:
         """Every message of a topic, marks left out."""
-        found: list[bytes] = []
-        for unit in range(UNITS):
-            reader = UnitReader(
-                self.floor.bootstrap, unit, [topic], aside=PROFILE_UPDATED.name, prefix=self.floor.prefix
-            )
-            await reader.start({})
-            while fetched := await reader.fetch(1000, 0.3):
-                found += [each.value for each in fetched[topic] if each.value is not None]
-            await reader.stop()
-        return found
+        found = await everything(
+            self.floor.bootstrap,
+            self.floor.prefix,
+            topic,
+            range(UNITS),
+            number=number,
+            wanted=lambda each: each.value is not None,
+            connection=self.connection,
+        )
+        return [each.value or b"" for each in found]
 
 
 def _record(event: Fact) -> Record:
@@ -129,6 +130,7 @@ async def running(place: Place, *, buried: int = 0) -> AsyncIterator[Worker]:
     await worker.start()
     try:
         yield worker
+        await place.buried(buried)
     finally:
         await worker.stop()
     assert await place.buried() == buried

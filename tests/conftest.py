@@ -16,6 +16,10 @@ from deploy.local.broker import KafkaBroker
 from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresServer
 from libs.common import clock
+from libs.common.kafka.catalogue import connected
+
+# A machine that stalls for some seconds is not a broker that has died: it would lose the lead of every partition.
+_PATIENT = {"broker.session.timeout.ms": "60000"}
 
 
 @pytest.fixture(scope="session")
@@ -42,14 +46,28 @@ def kafka_bootstrap(scratch: Path) -> Iterator[str]:
     if given:
         yield given
         return
-    with KafkaBroker(scratch / "kafka", free_port()) as broker:
+    with KafkaBroker(scratch / "kafka", free_port(), settings=_PATIENT) as broker:
         yield broker.bootstrap
 
 
 @pytest.fixture
-def fresh_name() -> str:
-    """A short name that no other test has used: for a database, a topic prefix."""
-    return f"t{clock.new_id().hex[-12:]}"
+async def fresh_name(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """A short name that no other test has used: for a database, a topic prefix. Its topics are dropped afterwards."""
+    name = f"t{clock.new_id().hex[-12:]}"
+    yield name
+    if "kafka_bootstrap" in request.fixturenames:
+        await _drop_topics(request.getfixturevalue("kafka_bootstrap"), f"{name}.")
+
+
+async def _drop_topics(bootstrap: str, prefix: str) -> None:
+    """Thousands of partitions that nobody needs any more would make every later test slower."""
+    admin = await connected(bootstrap)
+    try:
+        names = [each for each in await admin.list_topics() if each.startswith(prefix)]
+        if names:
+            await admin.delete_topics(names)
+    finally:
+        await admin.close()
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ import asyncpg
 from deploy.local.ports import free_port
 from libs.common import clock, migrations
 from libs.common.auth import issue_token
-from libs.common.kafka import Received, UnitReader, ensure_topics
-from libs.common.topics import dead_letters, partition_of
+from libs.common.kafka import Received, ensure_topics
+from libs.common.topics import partition_of
 from tests.ingest_events import event
+from tests.log_reading import everything
 
 PARTITIONS = 2
 SECRET = "a-secret-of-the-tests-0123456789-abcdefgh"
@@ -55,22 +56,13 @@ class Door:
             text = await answer.read()
             return answer.status, json.loads(text) if text else None
 
-    async def log(self, topic: str, key: bytes | None = None, *, number: int = 1) -> list[Received]:
-        """The messages with this key; without one, all of the topic. Waits for as many as are expected."""
+    async def log(self, topic: str, key: bytes | None = None, *, number: int | None = None) -> list[Received]:
+        """The messages with this key, at least one unless another `number` is expected; without a key all there are."""
+        number = (0 if key is None else 1) if number is None else number
         units = range(PARTITIONS) if key is None else [partition_of(key, PARTITIONS)]
-        found: list[Received] = []
-        async with asyncio.timeout(20):
-            for unit in units:
-                reader = UnitReader(self.bootstrap, unit, [topic], aside=dead_letters("ingest"), prefix=self.prefix)
-                await reader.start({})
-                fetched: list[Received] = []
-                while batch := await reader.fetch(1000, 1.0):
-                    fetched += [message for message in batch[topic] if key in (None, message.key)]
-                    if key is not None and len(fetched) >= number:
-                        break
-                await reader.stop()
-                found += fetched
-        return found
+        return await everything(
+            self.bootstrap, self.prefix, topic, units, number=number, wanted=lambda each: key in (None, each.key)
+        )
 
 
 def now(offset_seconds: int = 0) -> str:

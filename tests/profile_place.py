@@ -17,7 +17,7 @@ from pytest import MonkeyPatch
 from libs.common import clock, migrations
 from libs.common.auth import issue_token
 from libs.common.events import EventReceived, EventResolved
-from libs.common.kafka import Publisher, Record, UnitReader, ensure_topics
+from libs.common.kafka import Publisher, Record, ensure_topics
 from libs.common.runtime import App
 from libs.common.settings import load
 from libs.common.topics import EVENT_RECEIVED, EVENT_RESOLVED, Topic, partition_of, strongest_identifier
@@ -26,6 +26,7 @@ from services.profile.app import build
 from services.profile.person import Definitions
 from services.profile.settings import ProfileSettings
 from services.profile.store import identity as store
+from tests.log_reading import everything
 
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
 UNITS = 2
@@ -92,19 +93,22 @@ class Profile:
         """As if somebody else had had the units for a moment: what is kept in memory is read again."""
         await self.connection.execute("UPDATE worker_unit SET epoch = epoch + 1, lease_until = now()")
 
-    async def resolved(self) -> list[EventResolved]:
-        return [msgspec.json.decode(each.value, type=EventResolved) for each in await self.log(EVENT_RESOLVED)]
+    async def resolved(self, number: int = 0) -> list[EventResolved]:
+        found = await self.log(EVENT_RESOLVED, number)
+        return [msgspec.json.decode(each.value, type=EventResolved) for each in found]
 
-    async def log(self, topic: Topic | str) -> list[Any]:
+    async def log(self, topic: Topic | str, number: int = 0) -> list[Any]:
+        """All that was committed for this topic but tombstones; waits for `number` where that is still to come."""
         name = topic if isinstance(topic, str) else topic.name
-        found = []
-        for unit in range(UNITS):
-            reader = UnitReader(self.bootstrap, unit, [name], aside=EVENT_RECEIVED.name, prefix=self.prefix)
-            await reader.start({})
-            while fetched := await reader.fetch(1000, 0.3):
-                found += [record for record in fetched.get(name, []) if record.value is not None]
-            await reader.stop()
-        return found
+        return await everything(
+            self.bootstrap,
+            self.prefix,
+            name,
+            range(UNITS),
+            number=number,
+            wanted=lambda record: record.value is not None,
+            connection=self.connection,
+        )
 
 
 @contextlib.asynccontextmanager

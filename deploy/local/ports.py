@@ -1,8 +1,12 @@
 """Which TCP ports are free on this machine, and who would be in the way?"""
 
+import fcntl
+import os
 import random
 import socket
+import tempfile
 from contextlib import closing
+from pathlib import Path
 
 from deploy.local.failure import StackFailure
 
@@ -33,13 +37,26 @@ def answers(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free_port() -> int:
-    """A port nobody listens on; safe to give up and take again later."""
+    """A port nobody listens on; nobody else is given it while this process lives: safe to give up and take again."""
     generator = random.SystemRandom()
     for _ in range(_ATTEMPTS):
         port = generator.randint(_PORT_LOWEST, _PORT_HIGHEST)
-        if is_free(port):
+        if _reserved(port) and is_free(port):
             return port
     raise StackFailure(f"no free port between {_PORT_LOWEST} and {_PORT_HIGHEST}: stop some servers first")
+
+
+def _reserved(port: int) -> bool:
+    """Whether the port is this process's from now on: the lock goes with the process, however that ends."""
+    folder = Path(tempfile.gettempdir()) / f"dangol-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    held = os.open(folder / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        return False
+    return True
 
 
 def require_free(port: int, what: str, remedy: str) -> None:

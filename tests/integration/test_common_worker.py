@@ -16,12 +16,13 @@ import pytest
 from libs.common import clock, lease, worker_tables
 from libs.common.db import Database
 from libs.common.events import Fact
-from libs.common.kafka import Publisher, Record, UnitReader, ensure_topics
+from libs.common.kafka import Publisher, Record, ensure_topics
 from libs.common.timers import Timer, put
 from libs.common.topics import dead_letters, partition_of
 from libs.common.unit import Floor, Input, Message, UnitTx, WorkerSpec
 from libs.common.worker import Worker
 from tests import tally
+from tests.log_reading import everything
 from tests.tally import GIVEN, SPLIT, UNITS, Given, Split
 
 
@@ -56,16 +57,16 @@ class Place:
             while not await condition():
                 await asyncio.sleep(0.05)
 
-    async def read_all(self, topic: str) -> list[Any]:
-        """Every message of a topic that carries an origin, marks left out."""
-        found: list[Any] = []
-        for unit in range(UNITS):
-            reader = UnitReader(self.floor.bootstrap, unit, [topic], aside=GIVEN.name, prefix=self.prefix)
-            await reader.start({})
-            while fetched := await reader.fetch(1000, 0.3):
-                found += fetched[topic]
-            await reader.stop()
-        return [record for record in found if "mark" not in dict(record.headers)]
+    async def read_all(self, topic: str, *, committed: bool = True) -> list[Any]:
+        """Every message of a topic that carries an origin, marks left out; of what is `committed` all."""
+        return await everything(
+            self.floor.bootstrap,
+            self.prefix,
+            topic,
+            range(UNITS),
+            wanted=lambda record: "mark" not in dict(record.headers),
+            connection=self.connection if committed else None,
+        )
 
 
 @pytest.fixture
@@ -291,7 +292,7 @@ async def test_what_was_committed_and_not_published_is_published_after_a_takeove
             return bool(await place.connection.fetchval("SELECT count(*) FROM outbox"))
 
         await place.until(committed)
-    assert await place.read_all(SPLIT.name) == []
+    assert await place.read_all(SPLIT.name, committed=False) == []
     await nowhere.stop()
     async with running(place.floor, *tally.specs()):
 

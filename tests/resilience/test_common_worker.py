@@ -27,9 +27,10 @@ from deploy.local.broker import KafkaBroker
 from deploy.local.postgres import PostgresServer
 from libs.common import worker_tables
 from libs.common.errors import BrokerAway
-from libs.common.kafka import Publisher, Record, UnitReader, ensure_topics
+from libs.common.kafka import Publisher, Record, ensure_topics
 from libs.common.topics import partition_of
 from tests import soaking, tally
+from tests.log_reading import everything
 from tests.tally import GIVEN, SPLIT, UNITS, Given
 
 KEYS = 24
@@ -115,15 +116,10 @@ class Fleet:
     async def _published(self) -> dict[str, int]:
         """From the raw log alone: of each key how many different numbers stage one published."""
         numbers: dict[str, set[int]] = {}
-        for unit in range(UNITS):
-            reader = UnitReader(self.bootstrap, unit, [SPLIT.name], aside=GIVEN.name, prefix=self.prefix)
-            await reader.start({})
-            while fetched := await reader.fetch(5000, 0.5):
-                for record in fetched[SPLIT.name]:
-                    if record.value is not None:
-                        split = msgspec.json.decode(record.value, type=tally.Split)
-                        numbers.setdefault(split.key, set()).add(split.number)
-            await reader.stop()
+        for record in await everything(self.bootstrap, self.prefix, SPLIT.name, range(UNITS)):
+            if record.value is not None:
+                split = msgspec.json.decode(record.value, type=tally.Split)
+                numbers.setdefault(split.key, set()).add(split.number)
         return {key: len(found) for key, found in numbers.items()}
 
 
