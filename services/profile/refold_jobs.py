@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import msgspec
 
 from libs.common import clock
 from libs.common.db import Database
-from libs.common.errors import DangolError
 from libs.common.events import CommandIssued
 from libs.common.kafka import Publisher, Record
 from libs.common.topics import COMMAND_ISSUED, partition_of
@@ -24,25 +22,16 @@ _LOOKS_EVERY_SECONDS: Final = 1.0
 
 
 class RefoldJobs:
-    """A component; several instances take turns by the lock of the job's row."""
+    """Done again and again; several instances take turns by the lock of the job's row."""
 
     def __init__(self, database: Database, publisher: Publisher, partitions: int) -> None:
         self._database = database
         self._publisher = publisher
         self._partitions = partitions
 
-    async def keep(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            try:
-                busy = await self._page()
-            except DangolError:
-                # The database or the broker is away, which others tell loudly; the job goes on from its cursor.
-                busy = False
-            try:
-                async with asyncio.timeout(0.05 if busy else _LOOKS_EVERY_SECONDS):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
+    async def turn(self) -> float:
+        """One page; after a failure the job goes on from its cursor."""
+        return 0.05 if await self._page() else _LOOKS_EVERY_SECONDS
 
     async def _page(self) -> bool:
         """Order the next customers; what is published and not written down is ordered once more, which is as once."""

@@ -19,7 +19,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     opened = Database(database_url, application="test", size=6)
     await opened.start()
     async with opened.connection() as connection:
-        await connection.execute(documents.SQL)
+        await connection.execute(documents.SQL + documents.REVIEW_SQL)
     yield opened
     await opened.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from libs.common.documents import ActiveDocument, SnapshotWatcher, diff
 from libs.common.errors import NotCaughtUp, StoreAway
 from libs.common.metrics import Metrics
+from libs.common.watching import Watcher
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=2),
@@ -124,9 +126,7 @@ async def test_a_lower_number_is_never_taken() -> None:
 
 
 async def test_an_outage_keeps_what_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-
-    from libs.common.documents import watcher as watching
+    from libs.common import watching
 
     store = Store()
     watcher, _ = watcher_of(store)
@@ -151,3 +151,41 @@ async def test_a_first_look_at_a_database_that_is_away_is_raised_so_that_the_sta
     watcher, _ = watcher_of(store)
     with pytest.raises(StoreAway):
         await watcher.start()
+
+
+class Follower(Watcher):
+    """Follows a number that is set from outside; what a look finds may be anything."""
+
+    def __init__(self) -> None:
+        super().__init__("number", interval_seconds=0.01)
+        self.used = 0
+        self.found: int | Exception = 0
+        self.looks = 0
+
+    async def refresh(self) -> None:
+        self.looks += 1
+        if isinstance(self.found, Exception):
+            raise self.found
+        if self._is_newer(self.found, self.used):
+            self.used = self.found
+
+
+async def test_a_watcher_outlives_whatever_a_look_raises_and_says_what_is_wrong() -> None:
+    follower = Follower()
+    await follower.start()
+    for trouble in (StoreAway("no database"), KeyError("a slip"), TimeoutError()):
+        follower.found, before = trouble, follower.looks
+        async with asyncio.timeout(10):
+            while follower.looks < before + 2:
+                await asyncio.sleep(0.01)
+    assert follower.problems() == []
+    follower.found = 5
+    async with asyncio.timeout(10):
+        while follower.used != 5:
+            await asyncio.sleep(0.01)
+    follower.found = 4
+    async with asyncio.timeout(10):
+        while not follower.problems():
+            await asyncio.sleep(0.01)
+    assert follower.used == 5 and "older than 5" in follower.problems()[0]
+    await follower.stop()

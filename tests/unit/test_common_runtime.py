@@ -13,11 +13,12 @@ import httpx2
 import pytest
 from fastapi import APIRouter
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from libs.common.auth import Authenticator, public
 from libs.common.errors import Misconfigured, StoreAway
 from libs.common.metrics import Metrics
-from libs.common.runtime import App, Background, Component, serve
+from libs.common.runtime import App, Background, Component, Recurring, parts, serve
 from libs.common.runtime.life import Life
 from libs.common.settings import CommonSettings
 from libs.common.web import create_app
@@ -201,6 +202,55 @@ async def test_a_background_that_listens_to_the_stop_ends_the_process_with_0(liv
     running = await live(app_of([], [Background("worker", work)]))
     await running.ready()
     assert await running.end() == 0 and done == ["finished the batch"]
+
+
+async def test_what_recurs_outlives_whatever_its_turns_meet_and_tells_each_trouble_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parts, "RETRY_SECONDS_MIN", 0.0)
+    said: list[str] = []
+    troubles: list[Exception | None] = [
+        KeyError("a bug"),
+        KeyError("a bug"),
+        StoreAway("away"),
+        None,
+        KeyError("a bug"),
+    ]
+
+    async def turn() -> float:
+        said.append("turn")
+        if troubles and (trouble := troubles.pop(0)) is not None:
+            raise trouble
+        return 0.0 if troubles else 3600.0
+
+    metrics = Metrics("demo", process=False)
+    with capture_logs() as told:
+        recurring = Recurring("sweep", turn, metrics)
+        await recurring.start()
+        async with asyncio.timeout(20):
+            while len(said) < 6:
+                await asyncio.sleep(0.01)
+            recurring.wake()
+            while len(said) < 7:
+                await asyncio.sleep(0.01)
+        await recurring.stop()
+    assert [(each["event"], each.get("error"), "exc_info" in each) for each in told] == [
+        ("turn_failed", "KeyError: 'a bug'", True),
+        ("turn_failed", "StoreAway: away", False),
+        ("recovered", None, False),
+        ("turn_failed", "KeyError: 'a bug'", True),
+        ("recovered", None, False),
+    ]
+    assert b'dangol_demo_loop_failures_total{loop="sweep"} 4.0' in metrics.render()
+
+
+def test_what_fails_again_and_again_is_tried_less_and_less_often() -> None:
+    async def turn() -> float:
+        return 0.0
+
+    recurring = Recurring("sweep", turn, Metrics("demo", process=False))
+    pauses = [recurring._note_failure(KeyError(str(at))) for at in range(12)]
+    assert pauses == sorted(pauses) and (pauses[0], pauses[-1]) == (parts.RETRY_SECONDS_MIN, parts.RETRY_SECONDS_MAX)
 
 
 async def test_a_misconfigured_part_is_not_tried_again(live: Any) -> None:

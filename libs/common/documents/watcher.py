@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from libs.common import logs
 from libs.common.documents.reading import load_snapshot, snapshot_number
 from libs.common.documents.shapes import ActiveDocument
-from libs.common.errors import DangolError, NotCaughtUp
+from libs.common.errors import NotCaughtUp
 from libs.common.metrics import Metrics
+from libs.common.watching import INTERVAL_SECONDS, Watcher
 
-STALE_SECONDS_MAX = 15.0
 RETRY_SECONDS = 30.0
 
 T = TypeVar("T")
@@ -28,7 +26,7 @@ class Snapshot(Generic[T]):
     content: T
 
 
-class SnapshotWatcher(Generic[T]):
+class SnapshotWatcher(Watcher, Generic[T]):
     """Keeps `compile(documents)` of the newest snapshot of a kind.
 
     `connect` opens a connection for a moment, such as `database.connection`. `compile` is pure; it runs in a
@@ -42,21 +40,17 @@ class SnapshotWatcher(Generic[T]):
         compile: Callable[[Sequence[ActiveDocument]], T],
         metrics: Metrics,
         *,
-        interval_seconds: float = 1.0,
+        interval_seconds: float = INTERVAL_SECONDS,
         with_paused: bool = False,
     ) -> None:
+        super().__init__(kind, interval_seconds=interval_seconds)
         self._kind = kind
         self._connect = connect
         self._compile = compile
-        self._interval_seconds = interval_seconds
         self._with_paused = with_paused
         self._current: Snapshot[T] | None = None
         self._broken: tuple[int, float] | None = None
-        self._seen = time.monotonic()
         self._trouble = "not read yet"
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._log = logs.get(__name__).bind(kind=kind)
         self._number = metrics.gauge("document_snapshot_number", "The snapshot in use.", ["kind"]).labels(kind)
         self._failures = metrics.counter(
             "document_snapshot_failures_total", "Snapshots that could not be used.", ["kind"]
@@ -72,31 +66,7 @@ class SnapshotWatcher(Generic[T]):
             raise NotCaughtUp(f"{self._kind}: no snapshot has been read yet")
         return self._current
 
-    def problems(self) -> list[str]:
-        if self._trouble:
-            return [f"{self._kind}: {self._trouble}"]
-        if (age := time.monotonic() - self._seen) > STALE_SECONDS_MAX:
-            return [f"{self._kind}: not read for {age:.0f} s"]
-        return []
-
-    async def start(self) -> None:
-        """Reads the first snapshot, so that what starts afterwards finds one; raises what reading raises."""
-        await self.refresh()
-        self._stopping.clear()
-        self._task = asyncio.create_task(self._watch(), name=f"{self._kind}.snapshot")
-
-    async def stop(self) -> None:
-        self._stopping.set()
-        if self._task is not None:
-            await self._task
-
-    async def failed(self) -> None:
-        assert self._task is not None
-        await asyncio.wait({self._task})
-        self._task.result()
-
     async def refresh(self) -> None:
-        """One look; also for an API that wants its own change to count at once."""
         async with self._connect() as connection:
             number = await snapshot_number(connection, self._kind)
             if not self._is_wanted(number):
@@ -104,26 +74,8 @@ class SnapshotWatcher(Generic[T]):
             number, documents = await load_snapshot(connection, self._kind, with_paused=self._with_paused)
         await self._adopt(number, documents)
 
-    async def _watch(self) -> None:
-        while not self._stopping.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._interval_seconds):
-                    await self._stopping.wait()
-                    return
-            try:
-                await self.refresh()
-            except (DangolError, OSError) as error:
-                # What is in use stays; readiness tells when that has lasted too long.
-                self._log.warning("snapshot_not_read", error=f"{type(error).__name__}: {error}")
-
     def _is_wanted(self, number: int) -> bool:
-        self._seen = time.monotonic()
-        used = -1 if self._current is None else self._current.number
-        if number < used:
-            self._refuse(f"the database shows snapshot {number}, older than {used} in use; it is not taken")
-            return False
-        if number == used:
-            self._trouble = ""
+        if not self._is_newer(number, -1 if self._current is None else self._current.number):
             return False
         # A snapshot that failed is tried again from time to time: a want of memory passes by itself.
         return self._broken is None or self._broken[0] != number or time.monotonic() > self._broken[1]
@@ -141,10 +93,8 @@ class SnapshotWatcher(Generic[T]):
         self._current = Snapshot(number, content)
         self._broken, self._trouble = None, ""
         self._number.set(number)
-        self._log.info("snapshot_in_use", number=number, documents=len(documents))
+        self._log.info("snapshot_in_use", kind=self._kind, number=number, documents=len(documents))
 
     def _refuse(self, reason: str) -> None:
-        if reason != self._trouble:
-            self._log.error("snapshot_refused", reason=reason)
-        self._trouble = logs.mask(reason)
+        super()._refuse(reason)
         self._failures.inc()

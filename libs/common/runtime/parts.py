@@ -10,6 +10,13 @@ from typing import Protocol, runtime_checkable
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from libs.common import logs
+from libs.common.errors import DangolError
+from libs.common.metrics import Metrics
+
+RETRY_SECONDS_MIN = 0.5
+RETRY_SECONDS_MAX = 30.0
+
 
 class Component(Protocol):
     """Anything that lives as long as the process: a pool, a producer, a worker, a watcher.
@@ -62,6 +69,61 @@ class Background:
 
     async def _run(self) -> None:
         await self._work(self._stopping)
+
+
+class Recurring(Background):
+    """A component made of one step that is done again and again; `turn` returns for how many seconds to rest then.
+
+    It outlives whatever a turn raises: that is counted, told once with its cause, and tried again at a bounded pace.
+    """
+
+    def __init__(self, name: str, turn: Callable[[], Awaitable[float]], metrics: Metrics) -> None:
+        super().__init__(name, self._recur)
+        self._turn = turn
+        self._woken = asyncio.Event()
+        self._failures = 0
+        self._told = ""
+        self._counter = metrics.counter(
+            "loop_failures_total", "Turns of something that recurs that failed, by its name.", ["loop"]
+        ).labels(name)
+        self._log = logs.get("recurring").bind(loop=name)
+
+    def wake(self) -> None:
+        """Have the next turn now, or after the one that is under way."""
+        self._woken.set()
+
+    async def _recur(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            self._woken.clear()
+            try:
+                rest = await self._turn()
+                self._note_success()
+            except Exception as error:  # noqa: BLE001 - a loop outlives whatever one of its turns meets.
+                rest = self._note_failure(error)
+            await self._pause(stopping, rest)
+
+    async def _pause(self, stopping: asyncio.Event, seconds: float) -> None:
+        waiting = [asyncio.ensure_future(each.wait()) for each in (stopping, self._woken)]
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
+
+    def _note_success(self) -> None:
+        if self._failures:
+            self._log.info("recovered", failures=self._failures)
+        self._failures, self._told = 0, ""
+
+    def _note_failure(self, error: Exception) -> float:
+        self._failures += 1
+        self._counter.inc()
+        trouble = f"{type(error).__name__}: {error}"
+        if trouble != self._told:
+            self._told = trouble
+            if isinstance(error, DangolError):
+                self._log.warning("turn_failed", error=trouble)
+            else:
+                self._log.error("turn_failed", error=trouble, exc_info=error)
+        return min(RETRY_SECONDS_MAX, RETRY_SECONDS_MIN * 2.0 ** min(self._failures - 1, 10))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import msgspec
 
 from libs.common import clock
 from libs.common.db import Database
-from libs.common.errors import DangolError
 from services.profile.duplicates.comparing import Pattern, compare
 from services.profile.duplicates.learning import learn, strangers_among, value_counts
 from services.profile.duplicates.portrait import Portrait
@@ -38,7 +37,7 @@ decoded_weights: Final = msgspec.json.Decoder(Weights).decode
 
 
 class Lessons:
-    """`weights` gives the newest version; `keep` is a component that learns when somebody has asked for it."""
+    """`weights` gives the newest version; `turn` learns when somebody has asked for it."""
 
     def __init__(self, database: Database, pace: Pace) -> None:
         self._database = database
@@ -66,18 +65,9 @@ class Lessons:
             self._held, self._read_at = (version, weights), now
         return self._held
 
-    async def keep(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            try:
-                learned = await self._learn()
-            except DangolError:
-                # The database is away; the job is taken again when its lease is over.
-                learned = False
-            try:
-                async with asyncio.timeout(0.0 if learned else _IDLE_SECONDS):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
+    async def turn(self) -> float:
+        """Learn if somebody asks for it; a job whose turn failed is taken again when its lease is over."""
+        return 0.0 if await self._learn() else _IDLE_SECONDS
 
     async def _learn(self) -> bool:
         async with self._database.transaction() as tx:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
 
 from libs.common import clock
 from libs.common.db import Database
-from libs.common.errors import DangolError
 from services.profile.finder.looking import Looks
 from services.profile.finder.pace import Pace
 from services.profile.person import Definitions
@@ -28,7 +26,7 @@ _LEASE_SECONDS = 10.0
 
 
 class Rounds:
-    """A component; several processes share the work. `waits` is told how many looks are to be done."""
+    """Done again and again; several processes share the work. `waits` is told how many looks are to be done."""
 
     def __init__(
         self,
@@ -45,21 +43,8 @@ class Rounds:
         self._waits = waits
         self._counted_at = float("-inf")
 
-    async def keep(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            try:
-                rest = await self._round()
-            except DangolError:
-                # The database or the broker is away, which others tell loudly; looks that were taken come again.
-                rest = _IDLE_SECONDS
-            try:
-                async with asyncio.timeout(rest):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
-
-    async def _round(self) -> float:
-        """Returns for how many seconds to leave the process to others."""
+    async def turn(self) -> float:
+        """Returns for how many seconds to leave the process to others; of a turn that failed the looks come again."""
         await self._count()
         if not self._definitions().duplicates.enabled:
             # Whoever has them looked for again orders a pass.

@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
 from typing import Any, Final
 
-from libs.common import logs
 from libs.common.db import Database, Row
-from libs.common.errors import DangolError
+from libs.common.watching import Watcher
 from services.profile.reference.catalogue import Branch, Catalogue, Product
 from services.profile.store import reference as store
 
-INTERVAL_SECONDS: Final = 1.0
-STALE_SECONDS_MAX: Final = 15.0
 _PAGE: Final = 5_000
 
 
-class ReferenceWatch:
+class ReferenceWatch(Watcher):
     """A component that keeps one catalogue up to date."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__("reference data")
         self.catalogue = Catalogue()
         self._database = database
         self._words: dict[str, str] = {}
-        self._seen = time.monotonic()
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._log = logs.get(__name__)
-
-    def problems(self) -> list[str]:
-        age = time.monotonic() - self._seen
-        return [f"reference data: not read for {age:.0f} s"] if age > STALE_SECONDS_MAX else []
-
-    async def start(self) -> None:
-        """Reads all, so that what starts afterwards finds it; raises what reading raises."""
-        await self.refresh()
-        self._stopping.clear()
-        self._task = asyncio.create_task(self._watch(), name="reference")
-
-    async def stop(self) -> None:
-        self._stopping.set()
-        if self._task is not None:
-            await self._task
-
-    async def failed(self) -> None:
-        assert self._task is not None
-        await asyncio.wait({self._task})
-        self._task.result()
 
     async def refresh(self) -> None:
-        """One look; pages are applied as they come, and the number is taken only when all of them were."""
+        """Pages are applied as they come, and the number is taken only when all of them were."""
         async with self._database.connection() as connection:
             number = await store.number(connection)
             seen = self.catalogue.number
@@ -64,7 +35,7 @@ class ReferenceWatch:
                     await self._read(connection, table, take, seen if number > seen else -1)
                 self.catalogue.settle_regions()
                 self.catalogue.number = number
-        self._seen = time.monotonic()
+        self._noticed()
 
     async def _read(self, connection: Any, table: store.Table, take: Any, seen: int) -> None:
         # Codes are never empty, so nothing of the number itself is left out by beginning behind the last of them.
@@ -98,15 +69,3 @@ class ReferenceWatch:
     def _word(self, text: str) -> str:
         """The same text once: thousands of products share a category."""
         return self._words.setdefault(text, text)
-
-    async def _watch(self) -> None:
-        while not self._stopping.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL_SECONDS):
-                    await self._stopping.wait()
-                    return
-            try:
-                await self.refresh()
-            except (DangolError, OSError) as error:
-                # What is known stays; readiness tells when that has lasted too long.
-                self._log.warning("reference_not_read", error=f"{type(error).__name__}: {error}")
