@@ -106,13 +106,30 @@ class Identify:
 
     async def _refuse(self, again: Sequence[tuple[arrivals.Sighting, Message[EventReceived], str]], tx: UnitTx) -> None:
         conflicts = [each for sighting, each, body in again if sighting.body != body]
+        self._counted("repeats", len(again) - len(conflicts))
+        if not conflicts:
+            return
+        erased = await self._of_erased(conflicts, tx)
         await arrivals.keep_conflicts(
             tx,
             tx.now,
-            [(each.event.source, each.event.id, each.event.time, each.value) for each in conflicts],
+            [
+                (each.event.source, each.event.id, each.event.time, None if theirs else each.value)
+                for each, theirs in zip(conflicts, erased, strict=True)
+            ],
         )
         self._counted("conflicts", len(conflicts))
-        self._counted("repeats", len(again) - len(conflicts))
+        self._counted("erased_conflicts", sum(erased))
+
+    async def _of_erased(self, events: Sequence[Message[EventReceived]], tx: UnitTx) -> list[bool]:
+        """Which of these tell of a time before the erasure of whom they name."""
+        if self._returning is None:
+            return [False] * len(events)
+        table = self._linking.table
+        keys = [table.keys_of(normalised(each.event.identifiers, self._region, table)) for each in events]
+        erased_ms = await self._returning.erased_ms({key for some in keys for key in some}, tx)
+        latest = [max((erased_ms.get(key, 0) for key in some), default=0) for some in keys]
+        return [bool(at) and to_ms(each.event.time) <= at for each, at in zip(events, latest, strict=True)]
 
 
 def _identified(

@@ -11,6 +11,7 @@ from libs.common import clock
 from libs.common.db import Row, Tx
 from services.profile import holding, person
 from services.profile.person import Customer, Definitions, Moment
+from services.profile.person.traits import HAND as BY_HAND
 from services.profile.store import customers as store
 from services.profile.store import identity as identity_store
 from services.profile.store import points_reading as points_store
@@ -74,6 +75,8 @@ def line(row: Row) -> dict[str, Any]:
         "customer_id": str(row["customer_id"]),
         "data": msgspec.json.decode(row["body"] or b"{}"),
         "changed": {name: {"was": each.was, "now": each.now} for name, each in told.changed.items()},
+        "by": row["source"].removeprefix(BY_HAND) if row["source"].startswith(BY_HAND) else None,
+        "reason": told.reason or None,
     }
 
 
@@ -83,5 +86,5 @@ def conflict(row: Row) -> dict[str, Any]:
         "source": row["source"],
         "id": row["event_id"],
         "time": row["time"],
-        "event": msgspec.json.decode(row["body"]),
+        "event": None if row["body"] is None else msgspec.json.decode(row["body"]),
     }

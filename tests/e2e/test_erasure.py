@@ -40,7 +40,8 @@ async def bound(caller: Caller, name: str, on: str, channel: str, class_: str = 
     await caller.install("templates", {**template, "subject": "For you"} if channel == "email" else template)
     trigger = f"t.{name.replace('-', '_')}"
     campaign = {"id": name, "name": name, "trigger": trigger, "channel": channel, "template": name, "class": class_}
-    await caller.install("campaigns", campaign)
+    # At night as well.
+    await caller.install("campaigns", {**campaign, "quiet_hours": None})
     emit = {"trigger": trigger, "include": {"text": "event.text"}}
     await caller.install("rules", {"id": name, "name": name, "when": {"type": "event", "event": on}, "emit": emit})
 

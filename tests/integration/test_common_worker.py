@@ -184,6 +184,40 @@ async def test_a_redriven_dead_letter_is_handled_once_its_cause_is_mended(place:
     assert await place.connection.fetchval("SELECT count(*) FROM violation") == 0
 
 
+async def test_a_tombstone_that_cannot_be_handled_is_buried_with_its_key_and_can_be_redriven(place: Place) -> None:
+    forgotten: list[str] = []
+    mended = False
+
+    async def on_given(batch: Sequence[Message[Given]], tx: UnitTx) -> Sequence[Fact]:
+        return ()
+
+    async def on_erased(keys: Sequence[str], tx: UnitTx) -> Sequence[Fact]:
+        if not mended and "a" in keys:
+            raise ValueError("not yet")
+        forgotten.extend(keys)
+        return ()
+
+    spec = replace(tally.specs()[0], inputs=[Input(GIVEN, on_given, on_erased=on_erased)])
+    keys = [b"a", b"b", b"c"]
+    await place.floor.publisher.publish([Record(GIVEN.name, partition_of(key, UNITS), key, None) for key in keys])
+    async with running(place.floor, spec):
+
+        async def others() -> bool:
+            return sorted(forgotten) == ["b", "c"]
+
+        await place.until(others)
+        [dead] = await place.read_all(dead_letters("tally"))
+        about = dict(dead.headers)
+        assert (about["key"], about["topic"], dead.value is None) == (b"a", GIVEN.name.encode(), False)
+        mended = True
+        await lease.ask_redrive(place.connection, "tally.split")
+
+        async def all_() -> bool:
+            return sorted(forgotten) == ["a", "b", "c"]
+
+        await place.until(all_)
+
+
 async def test_units_are_shared_fairly_and_taken_over_when_an_instance_leaves(place: Place) -> None:
     async with running(place.floor, tally.specs()[0]) as [first]:
 

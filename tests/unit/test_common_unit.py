@@ -85,6 +85,21 @@ def test_a_tombstone_is_told_by_its_key_unless_the_key_lives_again() -> None:
     assert len(batch.messages["tally.given.v1"]) == 3 and not batch.dead and not batch.empty
 
 
+def test_a_tombstone_that_dies_is_a_letter_with_its_key_and_erases_when_it_is_tried_again() -> None:
+    async def ignored(*_: Any) -> Sequence[Fact]:
+        return ()
+
+    [given, *others] = spec().inputs
+    erasable = Reading(replace(spec(), inputs=[replace(given, on_erased=ignored), *others]))
+    record = Read(None, key=b"a")
+    for attempts in (b"1", b"2"):
+        dead = burial.of_message(record.topic, record, "because", dead_letters=LETTERS)
+        assert dead.key == b"a" and dead.value is not None and dead.about["attempts"] == attempts
+        record = Read(dead.value, [("worker", b"tally.split"), ("key", b"a"), *dead.about.items()], topic=LETTERS)
+        batch = erasable.read([(LETTERS, record)], Progress())
+        assert batch.erased == {"tally.given.v1": ["a"]} and not batch.messages and not batch.dead
+
+
 def test_a_dead_letter_that_was_erased_is_passed_over() -> None:
     assert Reading(spec()).read([(LETTERS, Read(None))], Progress()).empty
 

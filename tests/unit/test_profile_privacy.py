@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 import pytest
 
+from libs.common import clock
+from libs.common.db import Database
+from libs.common.errors import StoreAway
 from services.profile.holding import hold
 from services.profile.person import Customer, Definitions, Moment, Occurrence, without_contact_data
 from services.profile.person.contacts import Contacts, Point
 from services.profile.person.erased import CAME_BACK, ERASED_BEFORE, Erased
-from services.profile.person.telling import history_of, may_tell, needles_of, telltale_of, without_telling
+from services.profile.person.private import folded
+from services.profile.person.telling import history_of, may_reach, may_tell, needles_of, telltale_of, without_telling
 from services.profile.person.traits import Trait, Traits
+from services.profile.privacy.auditing import Auditor
 from services.profile.privacy.marks import Marks
-from services.profile.privacy.trail import Trail, finder
+from services.profile.privacy.sweeping import said_in
+from services.profile.privacy.trail import Trail, finder, trail_of
 from services.profile.resolving import _scrubbed
+from services.profile.store.audit import Entry
 
 SECRET = "one secret of at least thirty-two signs"
 DEFINITIONS = Definitions()
@@ -104,7 +112,7 @@ def test_what_is_searched_for_first_overlooks_nothing_that_the_second_look_would
         text = "".join(seeded.choice("ab 1,-") for _ in range(5)) + " " + shape(value) + " x"
         if telltale_of([value])(text):
             encoded = json.dumps({"t": text}, ensure_ascii=seeded.random() < 0.3).encode()
-            assert may_tell(encoded.lower(), needles_of([value])), (value, text)
+            assert may_reach(encoded, folded(encoded)) or may_tell(folded(encoded), needles_of([value])), (value, text)
 
 
 def test_numbers_are_cleaned_like_texts() -> None:
@@ -118,22 +126,104 @@ def test_a_mark_is_the_same_for_one_secret_alone_and_known_under_a_retired_one()
     assert old.of("phone:+821088237745") != old.of("phone:+821088237746")
 
 
+TRAIL = Trail(
+    ["5f0c"],
+    ["loyalty_card:88010417", "customer_id:7", "device:a1b2-c3d4", "partner:kakao:U77", "phone:+821088237745"],
+    ["Müller Anna", "김 민아", "mina@mail.example"],
+)
+
+
 @pytest.mark.parametrize(
-    ("message", "theirs"),
+    "message",
     [
-        (b'{"identifiers": {"loyalty_card": "8801-0417"}}', True),
-        (b'{"identifiers": {"phone": "010-8823-7745"}, broken', True),
-        (b'{"customer_id":"5f0c"}', True),
-        (b"loyalty_card:88010417", True),
-        (b'{"note": "\\uae40\\ubbfc\\uc544"}', True),
-        (b'{"amount": 88010417}', False),
-        (b'{"identifiers": {"loyalty_card": "9988010417"}}', False),
-        (b"\xff\xfe", False),
+        '{"identifiers": {"loyalty_card": "8801-0417"}}',
+        '{"identifiers": {"loyalty_card": 88010417}}',
+        '{"identifiers": {"customer_id": "7", "broken',
+        '{"identifiers": {"partner:kakao": "U77"}}',
+        '{"seen": ["A1B2-c3d4"]}',
+        '{"evidence": ["customer_id:7", "loyalty_card:1"]}',
+        '{"identifiers": {"phone": "010-8823-7745"}, broken',
+        '{"t": "2024-01-01 (010) 8823 7745 3 times"}',
+        '{"t": "00821088237745"}',
+        '{"t": "+82 (0)10 8823 7745."}',
+        '{"tel": 1088237745}',
+        '{"customer_id":"5f0c"}',
+        "loyalty_card:8801-0417",
+        '{"note": "mu\u0308ller\\nANNA"}',
+        '{"note": "\\uae40 \\ubbfc\\uc544\\ub2d8", broken',
+        '{"event": "{\\"note\\": \\"M\\\\u00fcller Anna\\"}"}',
+        '{"t": "to:Mina@mail.example."}',
     ],
 )
-def test_a_letter_is_theirs_when_it_names_them_and_not_when_a_number_is_alike(message: bytes, theirs: bool) -> None:
-    found = finder(Trail(["5f0c"], ["loyalty_card:88010417", "phone:+821088237745"], ["김민아"]))
-    assert found(message) is theirs
+def test_a_letter_is_theirs_however_it_names_them(message: str) -> None:
+    assert finder(TRAIL)(message.encode())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"amount": 88010417}',
+        '{"order": "88010417", "quantity": "7", "unit": 7}',
+        '{"identifiers": {"loyalty_card": "9988010417"}}',
+        '{"identifiers": {"loyalty_card": "7"}}',
+        '{"identifiers": {"customer_id": "77"}}',
+        '{"identifiers": {"partner:naver": "U77"}}',
+        '{"receipt": "4410882377450"}',
+        '{"receipt": "88237745"}',
+        '{"note": "Frau Müller und Anna"}',
+        '{"note": "Müller Annabella"}',
+        '{"name": "민아"}',
+        '{"t": "not.mina@mail.example"}',
+        '{"t": "mina@mail.example.org"}',
+        '{"ids": ["5f0c-1", "x5f0c"]}',
+    ],
+)
+def test_a_letter_is_not_theirs_because_a_part_of_it_is_alike(message: str) -> None:
+    assert not finder(TRAIL)(message.encode())
+
+
+def test_a_letter_is_looked_into_wherever_a_person_may_be_but_not_when_it_is_to_erase_them() -> None:
+    def of(value: bytes, **about: str) -> bool:
+        letter = Letter(1, 1, b"profile.apply/0:7", value, [(name, each.encode()) for name, each in about.items()])
+        return any(map(finder(TRAIL), said_in(letter)))
+
+    assert of(b"{}", key="5f0c") and of(b"{}", reason="no such card: loyalty_card:88010417")
+    rejected = msgspec.json.encode({"source": "s", "body": b"call 010-8823-7745"})
+    assert of(rejected, topic="ingest.event-rejected.v1") and not of(rejected, topic="ingest.event-received.v1")
+    assert not of(b"null", key="5f0c", tombstone="1"), "it is needed when it is tried again"
+
+
+class Letter(NamedTuple):
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def test_bytes_that_are_no_text_are_nobodys_and_nobody_is_found_without_a_trail() -> None:
+    assert not finder(TRAIL)(b"\xff\xfe") and not finder(Trail([], [], []))(b"{}")
+
+
+def test_a_trail_keeps_what_names_nobody_else() -> None:
+    """A home is shared, and a name of one word is many people's: their parts together are a name."""
+    made = customer()
+    assert made.traits is not None
+    made.traits.held["lastName"] = Trait("Kim", 1)
+    found = trail_of(["c"], ["loyalty_card:1"], [made])
+    assert found.values == ["+821088237745", "Kim 김민아", "mina.kim@mail.example", "김민아 Kim"]
+
+
+async def test_nobody_waits_for_ever_for_what_cannot_be_audited() -> None:
+    class Broken(Database):
+        def connection(self) -> NoReturn:
+            raise KeyError("a bug")
+
+    auditor = Auditor(Broken("postgresql://127.0.0.1/x", application="test"))
+    for _ in range(2):
+        async with asyncio.timeout(20):
+            with pytest.raises(StoreAway, match="KeyError"):
+                await auditor.note([Entry(clock.now(), "a", "view", "GET", None, "", "")])
 
 
 def test_who_came_back_is_left_alone_until_they_consent_anew_whatever_order_it_is_told_in() -> None:

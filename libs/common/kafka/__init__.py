@@ -2,24 +2,29 @@
 
 from libs.common.kafka.catalogue import check_partitions, ensure_topics, partition_counts
 from libs.common.kafka.cleaning import calm_compaction, hurry_compaction
+from libs.common.kafka.history import Entry, History, Span
 from libs.common.kafka.publishing import Publisher
 from libs.common.kafka.reading import Announcer, UnitReader
-from libs.common.kafka.scanning import through
+from libs.common.kafka.scanning import still_there, through
 from libs.common.kafka.shapes import FETCH_BYTES_MAX, MESSAGE_BYTES_MAX, Headers, Received, Record
 
 __all__ = [
     "FETCH_BYTES_MAX",
     "MESSAGE_BYTES_MAX",
     "Announcer",
+    "Entry",
     "Headers",
+    "History",
     "Publisher",
     "Received",
     "Record",
+    "Span",
     "UnitReader",
     "calm_compaction",
     "check_partitions",
     "ensure_topics",
     "hurry_compaction",
     "partition_counts",
+    "still_there",
     "through",
 ]

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from libs.common import topics
+from libs.common import logs, topics
 from libs.common.errors import BrokerAway, Misconfigured
+from libs.common.kafka.altering import set_settings, settings_of
 from libs.common.kafka.shapes import BATCH_BYTES_MAX
 
 _DAY_MS = 86_400_000
@@ -38,6 +39,7 @@ async def ensure_topics(
 ) -> list[str]:
     """Create what is missing of the catalogue and its dead letters; returns the names that were made.
 
+    Those that are there get the settings that the catalogue names; whatever else somebody has set for them stays.
     Misconfigured: a topic exists with another number of partitions, which would silently move customers to other units.
     """
     wanted = {topic.name: _topic_settings(topic.retention_days) for topic in catalogue}
@@ -51,6 +53,8 @@ async def ensure_topics(
     ]
     if missing:
         await _create(bootstrap, missing)
+    if existing:
+        await _mend(bootstrap, {prefix + name: wanted[name] for name in existing})
     return [topic.name.removeprefix(prefix) for topic in missing]
 
 
@@ -65,6 +69,29 @@ async def _create(bootstrap: str, missing: Sequence[NewTopic]) -> None:
     for name, code, *message in answer.topic_errors:
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise Misconfigured(f"Kafka refuses to create {name}: {for_code(code).__name__} {message}")
+
+
+async def _mend(bootstrap: str, wanted: Mapping[str, Mapping[str, str]]) -> None:
+    """Bring topics that were made by an earlier version to what they are to be."""
+    admin = await connected(bootstrap)
+    try:
+        found = await settings_of(admin, list(wanted))
+        wrong = {name: {**own, **wanted[name]} for name, own in found.items() if wanted[name].items() - own.items()}
+        await set_settings(admin, wrong)
+    except (KafkaError, OSError) as error:
+        raise BrokerAway(f"cannot change topics of Kafka: {error!r}") from error
+    finally:
+        await admin.close()
+    for name in wrong:
+        for setting, value in sorted(wanted[name].items() - found[name].items()):
+            before = _said(setting, found[name].get(setting, "nothing"))
+            log = logs.get("topics")
+            log.info("topic_changed", topic=name, setting=setting, before=before, after=_said(setting, value))
+
+
+def _said(setting: str, value: str) -> str:
+    """With its unit, so that nobody takes it for a telephone number."""
+    return value + setting.rpartition(".")[2] if value.isdigit() else value
 
 
 def check_partitions(existing: Mapping[str, int], partitions: int) -> None:

@@ -11,17 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError
 
-from libs.common.errors import BrokerAway, Misconfigured
+from libs.common.errors import BrokerAway
+from libs.common.kafka.altering import set_settings, settings_of
 from libs.common.kafka.catalogue import connected
 
 LAG: Final = "max.compaction.lag.ms"
 HURRIED_MS: Final = "1000"
-_OF_THE_TOPIC = 1
-"""The source of a setting that somebody has given to this very topic."""
 
 
 async def hurry_compaction(bootstrap: str, *, prefix: str, names: Sequence[str]) -> None:
@@ -37,15 +34,9 @@ async def calm_compaction(bootstrap: str, *, prefix: str, names: Sequence[str]) 
 async def _change(bootstrap: str, names: Sequence[str], *, hurried: bool) -> None:
     admin = await connected(bootstrap)
     try:
-        found = await _settings_of(admin, names)
+        found = await settings_of(admin, names)
         wanted = {name: _wanted(settings, hurried=hurried) for name, settings in found.items()}
-        changed = [
-            ConfigResource(ConfigResourceType.TOPIC, name, configs=settings)
-            for name, settings in wanted.items()
-            if settings != found[name]
-        ]
-        for answer in await admin.alter_configs(changed) if changed else ():
-            _require_granted(answer.resources)
+        await set_settings(admin, {name: each for name, each in wanted.items() if each != found[name]})
     except (KafkaError, OSError) as error:
         raise BrokerAway(f"cannot change topics of Kafka: {error!r}") from error
     finally:
@@ -53,23 +44,6 @@ async def _change(bootstrap: str, names: Sequence[str], *, hurried: bool) -> Non
 
 
 def _wanted(settings: dict[str, str], *, hurried: bool) -> dict[str, str]:
-    """All settings of the topic, since Kafka forgets those that are not named with a change."""
     if hurried:
         return settings | {LAG: HURRIED_MS}
     return {name: value for name, value in settings.items() if name != LAG or value != HURRIED_MS}
-
-
-async def _settings_of(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What has been set for each topic that exists, without what it has from the broker."""
-    found: dict[str, dict[str, str]] = {}
-    for answer in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names]):
-        for code, _, _, name, entries in answer.resources:
-            if not code:
-                found[name] = {entry[0]: entry[1] for entry in entries if entry[3] == _OF_THE_TOPIC}
-    return found
-
-
-def _require_granted(resources: Sequence[tuple[int, str | None, int, str]]) -> None:
-    for code, message, _, name in resources:
-        if code:
-            raise Misconfigured(f"Kafka does not let us set {LAG} of {name}: {for_code(code).__name__} {message or ''}")

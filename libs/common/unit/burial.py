@@ -10,6 +10,9 @@ from libs.common.kafka import Received
 from libs.common.timers import Timer
 
 BURIED_PER_MINUTE_MAX = 200
+TOMBSTONE = "tombstone"
+"""The header of a letter that came without a value: without any, the letter would be a tombstone itself."""
+_NOTHING = b"null"
 _REASON_LENGTH_MAX = 2000
 
 
@@ -25,15 +28,16 @@ def of_message(topic: str, record: Received, reason: str, *, dead_letters: str) 
     """One that was a dead letter before keeps the place where it first came from, and counts its attempts on."""
     before = dict(record.headers)
     again = topic == dead_letters and "topic" in before and "offset" in before
+    about = {
+        "reason": _text(reason),
+        "topic": before["topic"] if again else topic.encode(),
+        "offset": before["offset"] if again else str(record.offset).encode(),
+        "attempts": str(int(before.get("attempts", b"0")) + 1 if again else 1).encode(),
+    }
+    if record.value is None or (again and TOMBSTONE in before):
+        about[TOMBSTONE] = b"1"
     return DeadLetter(
-        before.get("key") if again else record.key,
-        record.value,
-        {
-            "reason": _text(reason),
-            "topic": before["topic"] if again else topic.encode(),
-            "offset": before["offset"] if again else str(record.offset).encode(),
-            "attempts": str(int(before.get("attempts", b"0")) + 1 if again else 1).encode(),
-        },
+        before.get("key") if again else record.key, _NOTHING if record.value is None else record.value, about
     )
 
 

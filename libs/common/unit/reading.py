@@ -12,6 +12,7 @@ from libs.common import progress
 from libs.common.errors import Poison, Undecodable
 from libs.common.kafka import Received
 from libs.common.progress import Progress
+from libs.common.unit.burial import TOMBSTONE
 from libs.common.unit.shapes import Message, WorkerSpec
 
 Records = Sequence[tuple[str, Received]]
@@ -79,6 +80,9 @@ class Reading:
             if record.value is None or about.get("worker", b"").decode() != self._name:
                 return
             topic, attempts = about["topic"].decode(), int(about["attempts"]) + 1
+            if TOMBSTONE in about and topic in self._erasable and "key" in about:
+                batch.erased.setdefault(topic, []).append(about["key"].decode())
+                return
         elif topic in self._erasable and _is_erasure(record, batch.erased.setdefault(topic, [])):
             return
         batch.messages.setdefault(topic, []).append(self._decoded(topic, record, about, attempts))

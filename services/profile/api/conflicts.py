@@ -19,12 +19,17 @@ def make_router(desk: Desk) -> APIRouter:
 
     @router.get("/conflicts", dependencies=[Depends(whole_company)])
     async def list_conflicts(who: Operator, limit: Limit = 100, cursor: Cursor = None) -> Page[dict[str, Any]]:
-        """Events that came with the id of another event and another body: kept, without effect, newest first."""
+        """Events that came with the id of another event and another body: without effect, newest first.
+
+        They are kept as long as ids are; of what tells of somebody from before their erasure, `event` is null.
+        """
         del who
-        before = decode_cursor(cursor, tuple[datetime])
+        before = decode_cursor(cursor, tuple[datetime, str, str])
         async with desk.database.connection() as connection:
-            rows = await store.conflicts_page(connection, before[0] if before else None, limit + 1)
-        items, following = page_of([reading.conflict(row) for row in rows], limit, lambda e: (e["at"],))
+            rows = await store.conflicts_page(connection, before, limit + 1)
+        items, following = page_of(
+            [reading.conflict(row) for row in rows], limit, lambda e: (e["at"], e["source"], e["id"])
+        )
         return Page(items=items, next=following)
 
     return router

@@ -19,6 +19,7 @@ from services.profile.api.desk import Desk
 from services.profile.privacy import proof
 from services.profile.privacy.scope import whole_company, within_branch
 from services.profile.store import erasing as erasures
+from services.profile.store import identity as identity_store
 from services.profile.store import privacy as store
 
 Privacy = Annotated[Principal, Depends(requires("privacy"))]
@@ -47,14 +48,16 @@ def _add_erasures(router: APIRouter, desk: Desk, wake: Callable[[], None]) -> No
     async def erase_customer(customer_id: UUID, document: Erase, who: Privacy, response: Response) -> dict[str, Any]:
         """Erase the whole person, all linked records; the answer says where to ask how far it has come.
 
-        It cannot be taken back. The person is not contacted any more from now on, and nothing of them is found.
+        It cannot be taken back. The person is not contacted any more from now on, and nothing of them is found. Who
+        asks for somebody who was erased before, under whatever request id, gets the proof of that: nothing is held.
         """
         async with desk.database.transaction() as tx:
             row = await erasures.by_request(tx.connection, document.request_id)
             if row is None:
-                await desk.records(tx.connection, customer_id)
+                row = await _erased_before(tx, str(customer_id))
+            if row is None:
                 row = await _asked(tx, document.request_id, str(customer_id), document.reason, who.subject)
-            if str(row["customer_id"]) != str(customer_id):
+            if row["request_id"] == document.request_id and str(row["customer_id"]) != str(customer_id):
                 raise Conflict(f"The request id {document.request_id!r} was used for another customer.")
         wake()
         response.headers["Location"] = f"/v1/erasures/{row['erasure_id']}"
@@ -99,14 +102,18 @@ def _add_requests(router: APIRouter, desk: Desk, wake: Callable[[], None]) -> No
 
     @router.post("/privacy-requests/{request_id}/confirm", dependencies=[Depends(whole_company)])
     async def confirm_request(request_id: UUID, document: Decision, who: Privacy) -> dict[str, Any]:
-        """It is them, and they may: who asked to be erased is erased; that access was given is noted."""
+        """It is them, and they may: who asked to be erased is erased; that access was given is noted.
+
+        Of who was erased before `erasure_id` is that erasure.
+        """
         async with desk.database.transaction() as tx:
             row = await _open(tx, request_id)
             erasure_id = None
             if row["kind"] == "erasure":
-                await desk.records(tx.connection, str(row["customer_id"]))
-                reason = f"asked by {row['source']}"
-                asked = await _asked(tx, f"event:{request_id}", str(row["customer_id"]), reason, who.subject)
+                customer_id, reason = str(row["customer_id"]), f"asked by {row['source']}"
+                asked = await _erased_before(tx, customer_id)
+                if asked is None:
+                    asked = await _asked(tx, f"event:{request_id}", customer_id, reason, who.subject)
                 erasure_id = str(asked["erasure_id"])
             decided = await store.decide(
                 tx, str(request_id), "confirmed", who.subject, clock.now(), document.note, erasure_id
@@ -127,6 +134,16 @@ def _add_requests(router: APIRouter, desk: Desk, wake: Callable[[], None]) -> No
 async def _asked(tx: Tx, request_id: str, customer_id: str, reason: str, actor: str) -> Row:
     row = await erasures.ask(tx, str(clock.new_id()), request_id, customer_id, reason, actor, clock.now())
     return row if row is not None else await erasures.by_request(tx.connection, request_id)
+
+
+async def _erased_before(tx: Tx, customer_id: str) -> Row | None:
+    """The erasure by which a customer went; None while they are there, NotFound when they never were."""
+    if await identity_store.records_of(tx.connection, record_id=customer_id):
+        return None
+    found = await erasures.earlier(tx, customer_id)
+    if found is None:
+        raise NotFound(f"There is no customer {customer_id}.")
+    return found
 
 
 async def _told(connection: Any, row: Row) -> dict[str, Any]:

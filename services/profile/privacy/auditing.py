@@ -76,8 +76,8 @@ class Auditor:
                     await store.add(connection, [entry for entries, _ in batch for entry in entries])
             except DangolError as error:
                 trouble = error
-            except (TimeoutError, asyncio.CancelledError):
-                trouble = StoreAway("what is to be audited could not be written in time")
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - somebody waits for an answer.
+                trouble = StoreAway(f"what is to be audited could not be written: {type(error).__name__}")
             for _, done in batch:
                 if not done.done():
                     done.set_exception(trouble) if trouble is not None else done.set_result(None)

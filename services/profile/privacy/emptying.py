@@ -26,15 +26,14 @@ SOURCE: Final = "dangol/profile"
 async def erase(cabinet: Cabinet, held: Held, command: CommandIssued) -> Sequence[Fact | Tombstone]:
     """The last that is ever said of a record. Its rows in other tables go afterwards: nobody adds to them any more.
 
-    Of one that is erased already it is told again.
+    Of one that is erased already it is said again, for whoever could not handle it.
     """
     await cabinet.tx.set_timers([_again(held.id, 0, cabinet.tx)])
-    if held.customer.erased:
-        return [Tombstone(PROFILE_UPDATED, held.id)]
-    person_id = held.customer.person_id
-    cabinet.empty(held)
-    await cabinet.close([held.id], (), ())
-    await cabinet.tx.cancel_timers([held.id])
+    person_id = held.customer.person_id or held.id
+    if not held.customer.erased:
+        cabinet.empty(held)
+        await cabinet.close([held.id], (), ())
+        await cabinet.tx.cancel_timers([held.id])
     last = EventResolved(
         str(derived_id("erased", command.command_id)),
         held.id,

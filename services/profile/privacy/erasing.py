@@ -14,8 +14,9 @@ and waits for brokers, which no transaction may.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Final
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -27,19 +28,23 @@ from libs.common.kafka import Publisher, Record
 from libs.common.topics import COMMAND_ISSUED, partition_of
 from services.profile import holding
 from services.profile.commands import ERASE
-from services.profile.person.telling import said_of
 from services.profile.privacy.marks import Marks
-from services.profile.privacy.proof import SERVICES
+from services.profile.privacy.proof import silent_of
 from services.profile.privacy.sweeping import Sweeper
-from services.profile.privacy.trail import Trail, finder
+from services.profile.privacy.trail import Trail, finder, trail_of
 from services.profile.store import commands as command_store
 from services.profile.store import customers as customer_store
 from services.profile.store import erasing as store
 from services.profile.store import identity as identity_store
 
-LEASE_SECONDS: Final = 10.0
+LEASE_SECONDS = 10.0
 ERASURES_AT_ONCE: Final = 20
 POLL_SECONDS: Final = 1.0
+MOVED_SECONDS: Final = 0.05
+ANSWER_SECONDS = 300.0
+"""A service that has not told by then what it forgot is told again, each time this has passed."""
+
+_TROUBLE_LENGTH_MAX = 2_000
 _NO_TRAIL = msgspec.json.encode(Trail([], [], []))
 _OBEYED_SECONDS_MAX = 5.0
 _TELL_AGAIN_SECONDS = 150.0
@@ -49,7 +54,7 @@ _ON_TOPICS = frozenset(("forgotten", "obeyed", "deleted"))
 
 
 class Eraser:
-    """Drives erasures on, one process at a time each; `wake` when one was asked for."""
+    """Drives erasures on, one process at a time each."""
 
     def __init__(
         self, database: Database, publisher: Publisher, marks: Marks, sweeper: Sweeper, *, me: str, partitions: int
@@ -60,49 +65,56 @@ class Eraser:
         self._sweeper = sweeper
         self._me = me
         self._partitions = partitions
-        self._woken = asyncio.Event()
+        self._told_again: dict[Any, int] = {}
         self._log = logs.get("erasures")
 
-    def wake(self) -> None:
-        self._woken.set()
-
-    async def keep(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            try:
-                moved = await self._round()
-            except (DangolError, TimeoutError) as error:
-                self._log.warning("erasures_wait", error=f"{type(error).__name__}: {error}")
-                moved = False
-            await self._pause(stopping, 0.05 if moved else POLL_SECONDS)
-
-    async def _pause(self, stopping: asyncio.Event, seconds: float) -> None:
-        waiting = [asyncio.ensure_future(each.wait()) for each in (stopping, self._woken)]
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for each in waiting:
-            each.cancel()
-        self._woken.clear()
-
-    async def _round(self) -> bool:
-        """One step with each open erasure; says whether anything moved on."""
+    async def turn(self) -> float:
+        """One step with each open erasure; returns for how long nothing need be done."""
         async with self._database.transaction() as tx:
             rows = await store.claim(tx, self._me, LEASE_SECONDS, ERASURES_AT_ONCE)
-        moved = False
-        for row in rows:
-            moved |= await self._survived([row], self._advance(row))
-        sweeping = [row for row in rows if row["stage"] == "deleted"]
-        if sweeping:
-            moved |= await self._survived(sweeping, self._sweep(sweeping))
-        else:
+        async with self._kept(rows):
+            moved = False
+            for row in rows:
+                moved |= await self._survived([row], self._advance(row))
+            sweeping = [row for row in rows if row["stage"] == "deleted"]
+            if sweeping:
+                moved |= await self._survived(sweeping, self._sweep(sweeping))
+        if not sweeping:
             await self._rest()
-        return moved
+        return MOVED_SECONDS if moved else POLL_SECONDS
+
+    @contextlib.asynccontextmanager
+    async def _kept(self, rows: Sequence[Row]) -> AsyncIterator[None]:
+        """They stay ours for as long as this process lives and is at them."""
+        keeping = asyncio.create_task(self._renew([row["erasure_id"] for row in rows]), name="erasures.lease")
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _renew(self, erasure_ids: Sequence[Any]) -> None:
+        while erasure_ids:
+            await asyncio.sleep(LEASE_SECONDS / 4)
+            try:
+                async with self._database.transaction() as tx:
+                    await store.renew(tx, self._me, LEASE_SECONDS, erasure_ids)
+            except DangolError as error:
+                self._log.warning("erasures_not_renewed", error=f"{type(error).__name__}: {error}")
 
     async def _survived(self, rows: Sequence[Row], step: Awaitable[bool]) -> bool:
+        """What stops one erasure stops no other; it stands in its answer."""
         try:
             return await step
-        except DangolError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on.
+            expected = isinstance(error, DangolError)
+            trouble = logs.mask(f"{type(error).__name__}: {error}")[:_TROUBLE_LENGTH_MAX]
+            if any(row["trouble"] != trouble for row in rows):
+                self._log.warning(
+                    "erasure_waits", stage=rows[0]["stage"], error=trouble, exc_info=None if expected else error
+                )
             async with self._database.transaction() as tx:
-                await store.note_trouble(tx, [row["erasure_id"] for row in rows], f"{type(error).__name__}: {error}")
-            self._log.warning("erasure_waits", stage=rows[0]["stage"], error=f"{type(error).__name__}: {error}")
+                await store.note_trouble(tx, [row["erasure_id"] for row in rows], trouble)
             return False
 
     async def _rest(self) -> None:
@@ -138,7 +150,7 @@ class Eraser:
                 # Somebody else has had it meanwhile.
                 return
             records = await identity_store.records_of(tx.connection, record_id=str(row["customer_id"]))
-            if not records and (other := await store.earlier(tx, row["erasure_id"], row["customer_id"])) is not None:
+            if not records and (other := await store.earlier(tx, row["customer_id"])) is not None:
                 known = [str(each) for each in other["records"]]
                 await store.note_trail(tx, row["erasure_id"], known, other["trail"] or _NO_TRAIL, now)
                 await store.move_on(tx, row["erasure_id"], "forgotten", now)
@@ -148,8 +160,7 @@ class Eraser:
                 raise Transient("the person has just been joined with another one")
             identifiers = await identity_store.identifiers_of(tx.connection, records)
             bodies = await customer_store.load_customers(tx, records)
-            values = said_of([holding.restored(body) for body in bodies.values()])
-            trail = Trail(records, identifiers, sorted(set(values)))
+            trail = trail_of(records, identifiers, [holding.restored(body) for body in bodies.values()])
             await store.note_trail(tx, row["erasure_id"], records, msgspec.json.encode(trail), now)
             await store.add_marks(tx, [self._marks.of(each) for each in identifiers], now)
             for table, count in (await store.forget_identity(tx, records)).items():
@@ -157,14 +168,14 @@ class Eraser:
             await store.move_on(tx, row["erasure_id"], "forgotten", now)
 
     async def _order(self, row: Row) -> None:
-        await self._obeyed(await self._command(row, 0))
+        await self._obeyed(await self._command(row, "0"))
         async with self._database.transaction() as tx:
             now = clock.now()
             if await store.holds_still(tx, row["erasure_id"], "forgotten"):
                 await store.set_part(tx, row["erasure_id"], "profile.customer", len(row["records"]), now)
                 await store.move_on(tx, row["erasure_id"], "obeyed", now)
 
-    async def _command(self, row: Row, turn: int) -> list[str]:
+    async def _command(self, row: Row, turn: str) -> list[str]:
         """A command for each record; of one turn under the same id however often it is given."""
         commands = [
             CommandIssued(
@@ -233,29 +244,45 @@ class Eraser:
         """Until nothing is found any more; what was written meanwhile by whoever lagged is found as well."""
         if not self._sweeper.is_time(min(row["stage_at"] for row in rows)):
             return False
-        found = await self._sweeper.sweep([_trail(row) for row in rows])
+        found = await self._sweeper.sweep({str(row["erasure_id"]): _trail(row) for row in rows})
         now = clock.now()
-        for row, counts in zip(rows, found, strict=True):
+        for row in rows:
+            counts = found[str(row["erasure_id"])]
             await self._delete_conflicts(row)
             async with self._database.transaction() as tx:
                 for place, count in counts.items():
                     await store.set_part(tx, row["erasure_id"], place, count, now)
-                if not counts:
+                if not counts and await store.holds_still(tx, row["erasure_id"], "deleted"):
                     await store.move_on(tx, row["erasure_id"], "compacted", now)
             turn = int((now - row["stage_at"]).total_seconds() / _TELL_AGAIN_SECONDS)
             if counts and turn:
-                await self._command(row, turn)
-        return not all(found)
+                await self._command(row, str(turn))
+        return not all(found.values())
 
     async def _conclude(self, row: Row) -> bool:
+        erasure_id = row["erasure_id"]
         async with self._database.connection() as connection:
-            notes = await store.notes(connection, row["records"])
-        told = {(note["record"], note["service"]) for note in notes}
-        if not told.issuperset((record, service) for record in row["records"] for service in SERVICES):
+            silent = silent_of(row, await store.notes(connection, row["records"]))
+        if silent:
+            await self._ask_again(row, silent)
             return False
+        self._told_again.pop(erasure_id, None)
         async with self._database.transaction() as tx:
-            await store.finish(tx, row["erasure_id"], clock.now())
+            await store.finish(tx, erasure_id, clock.now())
         return True
+
+    async def _ask_again(self, row: Row, silent: Sequence[str]) -> None:
+        """What a service could not handle lies in its dead letters, or not even there: it gets another one."""
+        erasure_id = row["erasure_id"]
+        turn = int((clock.now() - row["stage_at"]).total_seconds() / ANSWER_SECONDS)
+        if turn <= self._told_again.get(erasure_id, 0):
+            return
+        await self._command(row, f"silent {turn}")
+        self._told_again[erasure_id] = turn
+        trouble = f"no word of what was forgotten since {row['stage_at'].isoformat()} from: {', '.join(silent)}"
+        async with self._database.transaction() as tx:
+            await store.note_trouble(tx, [erasure_id], f"{trouble}; it is told again, its dead letters may say why")
+        self._log.warning("erasure_unanswered", silent=list(silent), times=turn)
 
 
 def _trail(row: Row) -> Trail:

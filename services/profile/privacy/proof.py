@@ -12,6 +12,7 @@ from libs.common.db import Row
 from libs.common.topics import (
     CAMPAIGN_ERASED,
     CATALOGUE,
+    DEAD_LETTER_DAYS,
     DECIDED,
     EVENT_RESOLVED,
     NOTIFY_ERASED,
@@ -19,6 +20,7 @@ from libs.common.topics import (
     SEGMENT_DAYS,
     SWITCH_SET,
     Topic,
+    all_dead_letters,
 )
 
 SERVICES: Final = tuple(topic.owner for topic in (RULES_ERASED, CAMPAIGN_ERASED, NOTIFY_ERASED))
@@ -35,8 +37,7 @@ IMPORTS_DAYS: Final = 14
 
 def document(row: Row, parts: Sequence[Row], notes: Sequence[Row]) -> dict[str, Any]:
     done = row["finished_at"] is not None
-    told = {(note["record"], note["service"]) for note in notes}
-    waits = sorted({service for service in SERVICES for record in row["records"] if (record, service) not in told})
+    waits = [] if done else silent_of(row, notes)
     return {
         "erasure_id": str(row["erasure_id"]),
         "request_id": row["request_id"],
@@ -50,10 +51,18 @@ def document(row: Row, parts: Sequence[Row], notes: Sequence[Row]) -> dict[str, 
         "finished_at": row["finished_at"],
         "records": [str(record) for record in row["records"]],
         "erased": [*_own(parts), *_theirs(notes)],
-        "waits_for": [] if done else [*waits],
+        "waits_for": waits,
+        # What others keep holds nothing up before.
+        "waits_since": row["stage_at"] if waits and row["stage"] == "compacted" else None,
         "trouble": row["trouble"] or None,
         "remains": _remains(row["forgotten_at"]) if row["forgotten_at"] else [],
     }
+
+
+def silent_of(row: Row, notes: Sequence[Row]) -> list[str]:
+    """The services that have not told yet what became of each record."""
+    told = {(note["record"], note["service"]) for note in notes}
+    return sorted({service for service in SERVICES for record in row["records"] if (record, service) not in told})
 
 
 def _own(parts: Sequence[Row]) -> list[dict[str, Any]]:
@@ -82,6 +91,8 @@ def _remains(since: datetime) -> list[dict[str, Any]]:
         ("ingest.reject", "events that were refused at the door, as they came", REJECTS_DAYS),
         ("ingest.import_line", "lines of imported files that were refused, and files on their way", IMPORTS_DAYS),
     ]
+    letters = "messages that nobody could handle, if all that they have of the person is a name of one word or a home"
+    others += [(name, letters, DEAD_LETTER_DAYS) for name in all_dead_letters()]
     kept: list[dict[str, Any]] = [
         {
             "where": EVENT_RESOLVED.name,

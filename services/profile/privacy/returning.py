@@ -39,7 +39,7 @@ class Returning:
         self, events: Sequence[Event], table: Table, tx: UnitTx, counted: Callable[[str, int], None]
     ) -> list[Event]:
         keys = {key for _, identifiers in events for key in table.keys_of(identifiers)}
-        erased_ms = await self._erased(keys, tx)
+        erased_ms = await self.erased_ms(keys, tx)
         kept = [
             (each, identifiers)
             for each, identifiers in events
@@ -61,7 +61,7 @@ class Returning:
 
         A browser or a device says it only of a record that is new and known by nothing else: many sit at one computer.
         """
-        erased_ms = await self._erased(learned, tx)
+        erased_ms = await self.erased_ms(learned, tx)
         if not erased_ms:
             return []
         self._require_later(events, erased_ms)
@@ -82,7 +82,7 @@ class Returning:
                 self._erased_until_ms = max(latest, self._erased_until_ms)
                 raise Transient("a person was erased after their events had come; they are looked through again")
 
-    async def _erased(self, keys: Collection[str], tx: UnitTx) -> dict[str, int]:
+    async def erased_ms(self, keys: Collection[str], tx: UnitTx) -> dict[str, int]:
         """When the owners of these identifiers were erased, where they were, in Unix milliseconds."""
         by_mark = self._marks.by_mark(keys)
         found = await store.marked(tx, by_mark) if by_mark else {}

@@ -1,16 +1,29 @@
-"""How is a person found in what was written about them elsewhere? Pure."""
+"""How is a person found in what was written about them elsewhere, and nobody else taken for them? Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from itertools import permutations
+from typing import Final
 
-import msgspec
 from msgspec import Struct
 
-from services.profile.person.telling import spaced, telltale_of
+from services.profile.identity import kind_of
+from services.profile.normal import is_phone
+from services.profile.person.private import is_telling
+from services.profile.person.state import Customer
 
-_NAMES_BY_ITSELF = ("phone", "email")
+_NAME_WORDS: Final = ("name", "recipient", "이름", "성명", "고객명", "수령인")
+_NAME_PARTS_MAX: Final = 6
+_LENGTH_MIN: Final = 8
+_DIGITS_MIN: Final = 12
+_BETWEEN_DIGITS: Final = r"[ .()/\u2010-\u2013-]{0,3}"
+_WORD: Final = r"[^\W\uac00-\ud7a3]"
+"""A sign of a word in any script but Korean, which puts its particles right behind a name."""
+_HIDDEN: Final = re.compile(r"\\+u([0-9a-fA-F]{4})")
+_BLANK: Final = re.compile(r"\\+[bfnrt]")
 
 
 class Trail(Struct, frozen=True):
@@ -21,38 +34,33 @@ class Trail(Struct, frozen=True):
     values: list[str]
 
 
+def trail_of(records: Sequence[str], identifiers: Sequence[str], states: Iterable[Customer]) -> Trail:
+    values: set[str] = set()
+    for state in states:
+        if state.contacts is not None:
+            values.update(point.value for point in state.contacts.held.values())
+        if state.traits is not None:
+            said = [trait.value for name, trait in state.traits.held.items() if _is_name(name)]
+            values.update(_full_names([each for each in said if isinstance(each, str)]))
+    return Trail(list(records), list(identifiers), sorted(values))
+
+
 def finder(trail: Trail) -> Callable[[bytes], bool]:
     """Says of a message (JSON, or what should have been) whether it is about the person.
 
-    A card or an account counts as a whole text alone: as a number it might be anybody's amount.
+    Records, addresses and telephone numbers tell wherever they stand, and so do names of two words or more. Any other
+    identifier tells behind its type, and as a whole text when it is too long to be anybody's amount, date or order.
+    Names of one word are too many people's, and homes are shared: what holds nothing else of them is not theirs.
     """
-    values = set(trail.values)
-    whole = set(trail.records)
+    patterns = [_token(each) for each in map(_plain, trail.records)]
+    patterns += [pattern for each in map(_plain, trail.values) for pattern in _of_value(each)]
     for identifier in trail.identifiers:
-        kind, _, value = identifier.partition(":")
-        if kind == "partner":
-            value = value.partition(":")[2]
-        (values if kind in _NAMES_BY_ITSELF else whole).add(value)
-    tells = telltale_of(values)
-    texts = "|".join(spaced(msgspec.json.encode(each).decode()[1:-1]) for each in sorted(whole) if each)
-    quoted = re.compile(rf'[":]\s*(?:{texts})\s*"') if texts else None
-    keys = frozenset(trail.identifiers)
-
-    def found(message: bytes) -> bool:
-        text = _text(message)
-        return text in keys or tells(text) or (quoted is not None and quoted.search(text) is not None)
-
-    return found
-
-
-def _text(message: bytes) -> str:
-    """Without the escapes behind which a name may hide."""
-    if b"\\" in message:
-        try:
-            return msgspec.json.encode(msgspec.json.decode(message)).decode()
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return message.decode("utf-8", "replace")
-    return message.decode("utf-8", "replace")
+        kind = kind_of(identifier)
+        patterns += _of_identifier(_plain(kind), _plain(identifier[len(kind) + 1 :]))
+    if not patterns:
+        return lambda message: False
+    search = re.compile("|".join(sorted(set(patterns)))).search
+    return lambda message: search(_text(message)) is not None
 
 
 def union(trails: Sequence[Trail]) -> Trail:
@@ -61,3 +69,77 @@ def union(trails: Sequence[Trail]) -> Trail:
         [each for trail in trails for each in trail.identifiers],
         [each for trail in trails for each in trail.values],
     )
+
+
+def _of_identifier(kind: str, value: str) -> list[str]:
+    if not value:
+        return []
+    if kind in ("phone", "email") and (found := _of_value(value)):
+        return found
+    # A source may have sent a number where a text belongs.
+    found = [rf'(?<![\w:-]){re.escape(kind)}"?\s*:\s*"?\s*{_parted(value)}(?![\w.-])']
+    if len(value) >= (_DIGITS_MIN if value.isdigit() else _LENGTH_MIN):
+        found.append(rf'"\s*{_parted(value)}\s*"')
+    return found
+
+
+def _of_value(value: str) -> list[str]:
+    if "@" in value:
+        return [rf"(?<![a-z0-9_.+%-]){re.escape(value)}(?![a-z0-9_-])(?!\.[a-z0-9])"]
+    if is_phone(value):
+        return [_telephone(value)]
+    return [_token(value)] if _is_full(value) else []
+
+
+def _parted(value: str) -> str:
+    """A number or code however it is parted; what has no digit in it is taken as it is."""
+    if " " in value or not any(map(str.isdigit, value)):
+        return re.escape(value)
+    return "[ .-]?".join(map(re.escape, value))
+
+
+def _telephone(value: str) -> str:
+    """However it is written: with the country's code or the 0 of calls within it, and with whatever in between."""
+    import phonenumbers
+
+    number = phonenumbers.parse(value)
+    code = str(number.country_code)
+    national = _BETWEEN_DIGITS.join(value[1 + len(code) :])
+    before = rf"(?:(?:\+|00)?{code}{_BETWEEN_DIGITS})?(?:\(?0\)?{_BETWEEN_DIGITS})?"
+    return rf"(?<!\d)(?<!\d\.){before}{national}(?!\.?\d)"
+
+
+def _token(value: str) -> str:
+    """The words as they are, not inside of longer ones; between them any blanks."""
+    words = r"\s+".join(map(re.escape, value.split()))
+    return rf"(?<!\w)(?<!\w-){words}(?!{_WORD})(?!-{_WORD})"
+
+
+def _is_name(trait: str) -> bool:
+    return is_telling(trait) and any(word in trait.casefold() for word in _NAME_WORDS)
+
+
+def _full_names(said: Sequence[str]) -> list[str]:
+    """Those of two words or more, and what those of one word make together, in whichever order."""
+    parts = list(dict.fromkeys(each.strip() for each in said if len(each.split()) == 1))[:_NAME_PARTS_MAX]
+    return [each for each in (*said, *map(" ".join, permutations(parts, 2))) if _is_full(each)]
+
+
+def _is_full(name: str) -> bool:
+    """An initial is no word: neither is a Latin letter by itself."""
+    return sum(len(word.encode()) > 1 and not word.isdigit() for word in name.split()) >= 2
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def _text(message: bytes) -> str:
+    """Without the escapes behind which a name may hide, also where the JSON is broken, or within other JSON."""
+    text = message.decode("utf-8", "replace")
+    if "\\" in text:
+        text = _HIDDEN.sub(lambda found: chr(int(found[1], 16)), text)
+        # Two of these may be one sign.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        text = _BLANK.sub(" ", text).replace("\\", "")
+    return _plain(text)

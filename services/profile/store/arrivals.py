@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from libs.common.db import Row, Tx
 
+CONFLICTS_AT_ONCE = 5_000
+
 
 class Sighting(NamedTuple):
     """An event's identity as remembered: the day of its time, and hashes of (source, id) and of its body, in hex."""
@@ -46,8 +48,8 @@ async def remember(tx: Tx, sightings: Iterable[Sighting], *, history: bool) -> d
     return {(row["day"], row["key"].hex): row["body"].hex for row in rows}
 
 
-async def keep_conflicts(tx: Tx, at: datetime, rows: Sequence[tuple[str, str, datetime, bytes]]) -> None:
-    """Rows are source, event id, time and the body that came second."""
+async def keep_conflicts(tx: Tx, at: datetime, rows: Sequence[tuple[str, str, datetime, bytes | None]]) -> None:
+    """Rows are source, event id, time and the body that came second, None where it must not be kept."""
     if rows:
         await tx.execute(
             "INSERT INTO conflict (at, source, event_id, time, body)"
@@ -57,14 +59,29 @@ async def keep_conflicts(tx: Tx, at: datetime, rows: Sequence[tuple[str, str, da
         )
 
 
-async def conflicts_page(connection: Any, before: datetime | None, count: int) -> list[Row]:
+async def conflicts_page(connection: Any, before: tuple[datetime, str, str] | None, count: int) -> list[Row]:
+    """Newest first; `before` is the instant, the source and the id of the last of a page."""
+    at, source, event_id = before if before is not None else (None, "", "")
     rows: list[Row] = await connection.fetch(
-        "SELECT at, source, event_id, time, body FROM conflict WHERE $1::timestamptz IS NULL OR at < $1"
-        " ORDER BY at DESC LIMIT $2",
-        before,
+        "SELECT at, source, event_id, time, body FROM conflict"
+        " WHERE $1::timestamptz IS NULL OR (at, source, event_id) < ($1, $2, $3)"
+        " ORDER BY at DESC, source DESC, event_id DESC LIMIT $4",
+        at,
+        source,
+        event_id,
         count,
     )
     return rows
+
+
+async def drop_conflicts(tx: Tx, before: datetime) -> int:
+    """Forget some of those that were written down before then; returns how many they were."""
+    done = await tx.execute(
+        "DELETE FROM conflict WHERE ctid = ANY(ARRAY(SELECT ctid FROM conflict WHERE at < $1 ORDER BY at LIMIT $2))",
+        before,
+        CONFLICTS_AT_ONCE,
+    )
+    return int(done.split()[-1])
 
 
 async def arrange_days(connection: Any, today: date, age_days: int) -> None:

@@ -78,19 +78,27 @@ async def claim(tx: Tx, owner: str, lease_seconds: float, count: int) -> list[Ro
     )
 
 
+async def renew(tx: Tx, owner: str, lease_seconds: float, erasure_ids: Collection[Any]) -> None:
+    """Those that are still ours stay so for as long again."""
+    await tx.execute(
+        "UPDATE erasure SET lease_until = clock_timestamp() + make_interval(secs => $2)"
+        " WHERE erasure_id = ANY($3::uuid[]) AND lease_owner = $1",
+        owner,
+        lease_seconds,
+        list(erasure_ids),
+    )
+
+
 async def holds_still(tx: Tx, erasure_id: Any, stage: str) -> bool:
     """Whether the erasure is at this stage, which it stays at until the end of the transaction."""
     found = await tx.fetchval("SELECT stage FROM erasure WHERE erasure_id = $1 FOR UPDATE", erasure_id)
     return bool(found == stage)
 
 
-async def earlier(tx: Tx, erasure_id: Any, customer_id: Any) -> Row | None:
-    """Another erasure of the same customer that has begun: who asks twice is told of the records that it found."""
+async def earlier(tx: Tx, customer_id: Any) -> Row | None:
+    """The erasure by which this record went, or is going: who asks again is told of what it found."""
     return await tx.fetchrow(
-        "SELECT records, trail FROM erasure WHERE erasure_id <> $1 AND $2::uuid = ANY(records)"
-        " ORDER BY asked_at DESC LIMIT 1",
-        erasure_id,
-        customer_id,
+        f"SELECT {_ROW} FROM erasure WHERE records @> ARRAY[$1::uuid] ORDER BY asked_at LIMIT 1", customer_id
     )
 
 
@@ -196,7 +204,7 @@ async def conflicts_after(connection: Any, place: tuple[datetime, str, str] | No
     at, source, event_id = place if place is not None else (None, "", "")
     return await connection.fetch(  # type: ignore[no-any-return]
         "SELECT at, source, event_id, body FROM conflict"
-        " WHERE $1::timestamptz IS NULL OR (at, source, event_id) > ($1, $2, $3)"
+        " WHERE body IS NOT NULL AND ($1::timestamptz IS NULL OR (at, source, event_id) > ($1, $2, $3))"
         " ORDER BY at, source, event_id LIMIT $4",
         at,
         source,
