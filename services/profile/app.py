@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from starlette.middleware import Middleware
 
 from libs.common import clock, operations
 from libs.common.auth import Authenticator
-from libs.common.db import Database
+from libs.common.db import Database, Tx
 from libs.common.footing import Footing
-from libs.common.runtime import App, Background
+from libs.common.runtime import App, Recurring
 from libs.common.topics import (
     COMMAND_ISSUED,
     EVENT_IDENTIFIED,
@@ -53,6 +53,9 @@ from services.profile.reference.watching import ReferenceWatch
 from services.profile.refold_jobs import RefoldJobs
 from services.profile.settings import ProfileSettings
 from services.profile.store import arrivals
+from services.profile.store import commands as command_store
+
+_DAYS_EVERY_SECONDS = 3600.0
 
 
 async def build(settings: ProfileSettings) -> App:
@@ -60,6 +63,9 @@ async def build(settings: ProfileSettings) -> App:
     defining = Defining(footing.database, ZoneInfo(settings.company_zone))
     identify = footing.worker(_identify(settings, footing, defining.in_force))
     reference = ReferenceWatch(footing.database)
+    numbers = footing.metrics.gauge("snapshot_number", "Which state of what is edited is in use here.", ["kind"])
+    numbers.labels("definitions").set_function(lambda: defining.in_force().number)
+    numbers.labels("reference").set_function(lambda: reference.catalogue.number)
     apply = footing.worker(_apply(settings, defining.in_force, lambda: reference.catalogue))
     days = _Days(footing.database, settings.live_age_days)
 
@@ -81,7 +87,8 @@ async def build(settings: ProfileSettings) -> App:
     lessons = Lessons(footing.database, pace)
     rounds = _rounds(footing, commands, defining.in_force, lessons, pace)
     web.include_router(make_router(desk, defining))
-    web.include_router(privacy.make_router(desk, eraser.wake))
+    erasures = Recurring("erasures", eraser.turn, footing.metrics)
+    web.include_router(privacy.make_router(desk, erasures.wake))
     web.state.database, web.state.definitions = footing.database, defining.in_force
     # Inside of all others, so that what it refuses is told like any other trouble.
     web.user_middleware.append(Middleware(Audited, auditor=Auditor(footing.database)))
@@ -92,11 +99,11 @@ async def build(settings: ProfileSettings) -> App:
         resources=[*footing.resources, days],
         components=[defining, reference],
         work=[
-            Background("days", days.keep),
-            Background("refolds", refolds.keep),
-            Background("erasures", eraser.keep),
-            Background("duplicates", rounds.keep),
-            Background("lessons", lessons.keep),
+            Recurring("days", days.turn, footing.metrics),
+            Recurring("refolds", refolds.turn, footing.metrics),
+            erasures,
+            Recurring("duplicates", rounds.turn, footing.metrics),
+            Recurring("lessons", lessons.turn, footing.metrics),
             identify,
             apply,
         ],
@@ -172,7 +179,10 @@ def _projections(definitions: Callable[[], Definitions]) -> list[Projection]:
 
 
 class _Days:
-    """Keeps a partition ready for each day on which a live event may lie, from before the first event on."""
+    """Keeps a partition ready for each day on which a live event may lie, from before the first event on.
+
+    What is kept of conflicts goes when the ids do, and what became of commands in its time.
+    """
 
     def __init__(self, database: Database, age_days: int) -> None:
         self._database = database
@@ -184,13 +194,19 @@ class _Days:
     async def stop(self) -> None:
         """The partitions stay."""
 
-    async def keep(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            try:
-                async with asyncio.timeout(3600):
-                    await stopping.wait()
-            except TimeoutError:
-                await self._arrange()
+    async def turn(self) -> float:
+        await self._arrange()
+        await self._forget(arrivals.drop_conflicts, self._age_days)
+        await self._forget(command_store.forget_commands, command_store.KEPT_DAYS)
+        return _DAYS_EVERY_SECONDS
+
+    async def _forget(self, some: Callable[[Tx, datetime], Awaitable[int]], age_days: int) -> None:
+        """In pieces, so that no transaction is a long one."""
+        before = clock.now() - timedelta(days=age_days)
+        deleted = -1
+        while deleted:
+            async with self._database.transaction() as tx:
+                deleted = await some(tx, before)
 
     async def _arrange(self) -> None:
         async with self._database.transaction() as tx:

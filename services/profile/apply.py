@@ -227,12 +227,13 @@ class Apply:
             # What was on its way when they were erased has come too late.
             work = [each for each in work if not cabinet[each.customer_id].customer.erased]
         await self._enriching.enrich(work, tx)
-        await self._points.enter(cabinet, _people(cabinet, work))
+        customers |= await self._points.enter(cabinet, _people(cabinet, work))
         facts: list[Fact] = []
         timeline: list[Line] = []
         for each in work:
             held = cabinet[each.customer_id]
-            joined = regrouped(cabinet, held, each.membership) if each.membership is not None else None
+            # Who belongs together is news, also when it is known by what is none: the notice that follows tells it.
+            joined = regrouped(cabinet, held, each.membership) if each.membership and each.origin.is_news else None
             others = cabinet.others(held)
             changed, encoded = holding.step(held, each.event, cabinet.definitions, others, tx.now)
             changed = both(joined, changed) if joined else changed
@@ -260,7 +261,7 @@ def _people(cabinet: Cabinet, work: Sequence[Work]) -> Iterator[tuple[str, Occur
 
 def _ordered(command: CommandIssued) -> Work:
     source = f"dangol/api/{command.actor}"
-    origin = Origin(command.issued_at, source, "", None, command.body, to_ms(command.issued_at))
+    origin = Origin(command.issued_at, source, "", None, command.body, to_ms(command.issued_at), reason=command.reason)
     event = _occurrence(KINDS[command.kind], command.command_id, _object.decode(command.body), origin)
     return Work(command.customer_id, event, origin)
 

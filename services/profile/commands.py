@@ -64,6 +64,7 @@ class Commands:
         actor: str,
         if_version: int | None = None,
         command_id: str | None = None,
+        reason: str = "",
     ) -> int:
         """The profile's version after the effect. Stale, NotFound, or NotCaughtUp when it takes too long.
 
@@ -78,6 +79,7 @@ class Commands:
             actor,
             clock.now(),
             if_version,
+            reason,
         )
         await self._publish(COMMAND_ISSUED, command)
         outcome, version = await self._outcome(command_id)

@@ -165,15 +165,18 @@ def seen(held: Held, at: Moment, others: Sequence[Customer]) -> tuple[dict[str, 
 def passed(
     held: Held, day: int, definitions: Definitions, others: Sequence[Customer], now: datetime
 ) -> tuple[dict[str, Change], bytes]:
-    """What the beginning of a day changes in the person's view by itself, and that view as JSON; told once."""
+    """What the beginning of a day changes in the person's view by itself, and that view as JSON; told once.
+
+    Where an event of a later day came first, the days up to that one are over as well, and told with it.
+    """
     records = [held.customer, *others]
     note_delivery(held, definitions, now)
-    held.customer.passed_day, held.customer.due_day, held.dirty = day, 0, True
-    held.touched |= folding.DELIVERED
     held.day = max(held.day, day)
+    held.customer.passed_day, held.customer.due_day, held.dirty = held.day, 0, True
+    held.touched |= folding.DELIVERED
     forget_views(held)
     before = folding.parts(records, Moment(day - 1, definitions))
-    after = folding.parts(records, Moment(day, definitions))
+    after = folding.parts(records, Moment(held.day, definitions))
     changed = _differences(before, after)
     held.customer.version += bool(changed)
     return changed, _encode(folding.whole(after, held.customer.version))
@@ -181,7 +184,7 @@ def passed(
 
 def news(held: Held, definitions: Definitions, at: datetime) -> ProfileUpdated | None:
     """The delivery view, when delivery would learn something from it."""
-    if not held.touched & (folding.DELIVERED | JOINED):
+    if not held.touched & _NEWSWORTHY:
         return None
     found = person.for_delivery(held.id, held.customer, Moment(held.day, definitions), at)
     if held.delivery is not None:
@@ -199,6 +202,8 @@ JOINED: Final = 1 << 62
 """The bit of `Held.touched` that says that the person consists of other records than before."""
 
 
+# A stage of life is looked at too, but seldom enough to do without the view of before: to tell it twice does no harm.
+_NEWSWORTHY: Final = folding.DELIVERED | folding.bit_of("life_stage") | JOINED
 _UNKNOWN: Final[tuple[None, ...]] = (None,) * len(folding.CHAPTERS)
 _AGEING: Final = tuple(index for index, ages in enumerate(folding.AGES) if ages)
 

@@ -118,14 +118,18 @@ class Refolding:
         """Put the folded state in the place of the live one; what that changes in the view, if it does."""
         live, others = held.customer, cabinet.others(held)
         # As of today: what new definitions make of the days until now is told at once, and by no timer afterwards.
-        held.day = max(held.day, told_by.day_of(to_ms(cabinet.tx.now)))
-        live.passed_day = held.day
+        # Where a day has come and waits for its timer, of whichever record, that one is still to tell it and what
+        # follows: then it is as of the day before.
+        today = max(held.day, told_by.day_of(to_ms(cabinet.tx.now)))
+        pending = [each.due_day - 1 for each in (live, *others) if each.passed_day < each.due_day <= today]
+        day = min(pending, default=today)
+        held.day, live.passed_day = max(held.day, day), max(live.passed_day, day)
         note_delivery(held, told_by, cabinet.tx.now)
-        before = person.view([live, *others], Moment(held.day, told_by))
+        before = person.view([live, *others], Moment(day, told_by))
         held.customer = taking_place(live, fresh)
         held.touched, held.dirty = person.EVERYTHING, True
         forget_views(held)
-        after, encoded = seen(held, Moment(held.day, cabinet.definitions), others)
+        after, encoded = seen(held, Moment(day, cabinet.definitions), others)
         changed = person.differences(before, after)
         changed.pop("version", None)
         return (changed, encoded) if changed else None

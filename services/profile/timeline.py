@@ -17,7 +17,8 @@ from services.profile.reference.catalogue import Context
 class Origin(Struct, gc=False):
     """Where an event comes from, as far as its resolved form repeats it.
 
-    `context` is what reference data adds, and `whole` the data (JSON) with that; None where it adds nothing.
+    `context` is what reference data adds, and `whole` the data (JSON) with that; None where it adds nothing. `reason`
+    is why somebody changed it by hand: for people, so it is no part of what is resolved.
     """
 
     time: datetime
@@ -31,6 +32,12 @@ class Origin(Struct, gc=False):
     traffic: str = ""
     context: Context | None = None
     whole: msgspec.Raw | None = None
+    reason: str = ""
+
+    @property
+    def is_news(self) -> bool:
+        """Whether rules act on it: not on what was long ago, nor on what crawlers and tests did."""
+        return not self.history and not self.traffic
 
 
 class Told(Struct, array_like=True, omit_defaults=True, gc=False):
@@ -44,6 +51,7 @@ class Told(Struct, array_like=True, omit_defaults=True, gc=False):
     traffic: str = ""
     changed: dict[str, Change] = {}
     context: Context | None = None
+    reason: str = ""
 
 
 Line = tuple[str, datetime, str, str, str, str, bytes, bytes]
@@ -64,6 +72,7 @@ def line(customer_id: str, event: Occurrence, origin: Origin, changed: dict[str,
         origin.traffic,
         changed,
         origin.context,
+        origin.reason,
     )
     return (
         customer_id,

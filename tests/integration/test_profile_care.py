@@ -99,7 +99,12 @@ async def test_a_new_address_clears_the_bounce_of_the_old_one(profile: Profile) 
     assert (told.suppressed, told.contacts["email"]) == ([], "new@example.com")
     await bounce(profile, customer_id, "old@example.com")
     await profile.send(happened("visit", account="a"))
-    await asyncio.sleep(0.5)
+
+    async def seen() -> int:
+        query = "SELECT count(*) FROM timeline WHERE type IN ('message.bounced', 'visit')"
+        return int(await profile.connection.fetchval(query))
+
+    await until(seen, lambda count: count == 3)
     assert (await profile.customer("account:a") or {})["suppressed"] == []
     assert not any(b"address_mark" in bytes(each.data) for each in await profile.resolved())
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
 import msgspec
 import pytest
 
+from libs.common import clock
 from libs.common.db import Tx
 from libs.common.events import EventReceived, ProfileUpdated
 from libs.common.topics import PROFILE_UPDATED
@@ -150,6 +152,30 @@ async def test_a_merge_by_hand_gives_one_person_and_its_taking_back_exactly_the_
     assert len(silent) == 1, "what changed is told by one record of the person"
 
 
+async def test_that_two_are_one_is_news_though_it_was_long_ago_or_a_test_that_showed_it(profile: Profile) -> None:
+    """Rules look at no event of history and of tests, and are to know who is one person all the same."""
+    for name in ("old", "test"):
+        await profile.send(purchase(f"{name}-1", loyalty_card=name), purchase(f"{name}-2", email=f"{name}@x.kr"))
+        await profile.until(f"loyalty_card:{name}", lambda c: c["profile"]["purchase_count"] == 1)
+        await profile.until(f"email:{name}@x.kr", lambda c: c["profile"]["purchase_count"] == 1)
+    long_ago = clock.now() - timedelta(days=400)
+    old = happened("visit", {"page": "o"}, at=long_ago, loyalty_card="old", email="old@x.kr")
+    await profile.send(msgspec.structs.replace(old, history=True))
+    test = happened("visit", {"page": "t"}, loyalty_card="test", email="test@x.kr")
+    await profile.send(test, headers=[("traffic", b"test")])
+    for name in ("old", "test"):
+        await profile.until(f"email:{name}@x.kr", lambda c: c["profile"]["purchase_count"] == 2)
+    await settled(profile)
+    told = await profile.resolved()
+    merges = [each for each in told if "purchase_count" in each.changed and each.type != "purchase"]
+    assert [(each.type, each.history, each.traffic) for each in merges] == [("profile.linked", False, "")] * 2
+    assert [(each.changed["purchase_count"].was, each.changed["purchase_count"].now) for each in merges] == [(1, 2)] * 2
+    assert [(each.history, each.traffic) for each in told if each.type == "visit"] in (
+        [(True, ""), (False, "test")],
+        [(False, "test"), (True, "")],
+    )
+
+
 async def test_delivery_learns_of_a_merge_and_of_its_end_by_growing_versions(profile: Profile) -> None:
     card, phone = await two_customers(profile)
     first, second = card["customer_id"], phone["customer_id"]
@@ -157,16 +183,22 @@ async def test_delivery_learns_of_a_merge_and_of_its_end_by_growing_versions(pro
     await settled(profile)
     await profile.told("POST", f"/v1/customers/{first}/unmerge", {"records": [second]})
     await settled(profile)
-    await asyncio.sleep(0.5)
     for record in (first, second):
-        said = [each for each in await updates(profile) if each.customer_id == record]
+        said = await updates_until(profile, record, lambda said: [len(each.linked) for each in said[-2:]] == [2, 0])
         assert [each.version for each in said] == sorted({each.version for each in said})
-        assert [len(each.linked) for each in said[-2:]] == [2, 0]
         assert said[-1].person_id == record
 
 
-async def updates(profile: Profile) -> list[ProfileUpdated]:
-    return [msgspec.json.decode(each.value, type=ProfileUpdated) for each in await profile.log(PROFILE_UPDATED)]
+async def updates_until(
+    profile: Profile, record: str, condition: Callable[[list[ProfileUpdated]], bool]
+) -> list[ProfileUpdated]:
+    """What delivery was told of a record, once the condition holds."""
+    async with asyncio.timeout(20):
+        while True:
+            told = [msgspec.json.decode(each.value, type=ProfileUpdated) for each in await profile.log(PROFILE_UPDATED)]
+            said = [each for each in told if each.customer_id == record]
+            if condition(said):
+                return said
 
 
 async def test_what_must_stay_apart_is_refused_with_the_reason(profile: Profile) -> None:

@@ -64,6 +64,13 @@ class Place:
             except Transient:
                 await asyncio.sleep(0.02)
 
+    async def somebody_waits(self) -> None:
+        """Until a transaction waits for another one."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        async with asyncio.timeout(20), self.database.connection() as connection:
+            while not await connection.fetchval(query):
+                await asyncio.sleep(0.01)
+
     async def order(self, kind: str, one: str, other: str) -> str:
         order = LinkOrdered(str(clock.new_id()), kind, one, "somebody", clock.now(), [other])
         async with self.unit(0) as tx:
@@ -97,7 +104,7 @@ async def in_the_way(place: Place, first: dict[str, str], second: dict[str, str]
     async with place.unit(0) as tx:
         one = await place.meet(tx, **first)
         waiting = asyncio.create_task(place.insists(1, **second))
-        await asyncio.sleep(0.3)
+        await place.somebody_waits()
         assert not waiting.done(), "the second unit must not decide on what is about to change"
     return one, await asyncio.wait_for(waiting, 10)
 
@@ -139,7 +146,7 @@ async def test_what_is_parted_while_an_event_says_that_it_is_one_stays_apart(pla
         order = LinkOrdered(str(clock.new_id()), "unlink", card, "somebody", clock.now(), [mail])
         await place.linking.decide(tx, (), {card, mail}, partial(obey, order, TABLE), with_links=True)
         waiting = asyncio.create_task(place.insists(1, loyalty_card="a", email="c", phone="new"))
-        await asyncio.sleep(0.3)
+        await place.somebody_waits()
         assert not waiting.done()
     assert await asyncio.wait_for(waiting, 10) == card
     assert await place.people() == {frozenset({"loyalty_card:a", "phone:new"}), frozenset({"email:c"})}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from libs.common import clock
@@ -15,6 +17,7 @@ from libs.common.events import EventReceived
 from libs.common.topics import partition_of
 from services.profile import holding
 from services.profile.person import Customer
+from services.profile.person.points import Points
 from tests.profile_place import UNITS, Profile, happened, running
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -212,6 +215,92 @@ async def test_taken_apart_again_each_has_what_is_its_own(profile: Profile) -> N
         seen = await profile.told("GET", f"/v1/customers/{customer_id}")
         assert seen["profile"]["points_balance"] == 0
     await audit(profile)
+
+
+async def test_what_is_given_back_after_people_were_taken_apart_is_again_whose_it_was(profile: Profile) -> None:
+    one, other = await two_cards_of_one_person(profile, 100, 500)
+    purchase = spent(250, customer_id=one)
+    await profile.send(purchase)
+    await until(profile, one, balance=350)
+    await profile.told("POST", f"/v1/customers/{one}/unmerge", {"records": [other], "reason": "two after all"})
+    for customer_id in (one, other):
+        await knows_records(profile, customer_id, 1)
+    await profile.send(happened("points.reversed", {"event": purchase.id}, customer_id=one))
+    await until(profile, one, balance=100)
+    assert (await balance(profile, other))["balance"] == 500
+    async with asyncio.timeout(20):
+        while await own_balance(profile, other) != 500:
+            await asyncio.sleep(0.05)
+    ledger = await profile.told("GET", f"/v1/customers/{other}/points/ledger")
+    moved = {each["kind"]: [posting["points"] for posting in each["postings"]] for each in ledger["items"]}
+    assert moved == {"earn": [500], "spend": [-150], "reverse": [150]}
+    await audit(profile)
+    # Of somebody who is erased meanwhile nothing can come back.
+    again = spent(80, customer_id=one)
+    await profile.send(again)
+    await until(profile, one, balance=20)
+    await profile.told("POST", f"/v1/customers/{other}/erase", {"reason": "x", "request_id": "r"}, role="privacy")
+    async with asyncio.timeout(20):
+        while (await profile.told("GET", "/v1/points/summary"))["outstanding"] != 20:
+            await asyncio.sleep(0.05)
+    await profile.send(happened("points.reversed", {"event": again.id}, customer_id=one))
+    await until(profile, one, balance=100)
+    assert (await profile.told("GET", "/v1/points/summary"))["outstanding"] == 100
+
+
+async def test_a_record_that_is_seen_as_its_account_is_is_written_though_nothing_happened_to_it(
+    profile: Profile,
+) -> None:
+    """Two records of one unit: what another unit has spent of the second one is noticed with an event of the first."""
+    first, second = await two_cards_of_one_unit(profile)
+    row = await profile.connection.fetchval("SELECT summary FROM points_account WHERE customer_id = $1", second)
+    summary = msgspec.structs.replace(msgspec.msgpack.decode(row, type=Points), balance=7)
+    await profile.connection.execute(
+        "UPDATE points_account SET balance = 7, summary = $2 WHERE customer_id = $1",
+        second,
+        msgspec.msgpack.encode(summary),
+    )
+    await profile.send(happened("visit", {"page": "noticed"}, customer_id=first))
+    async with asyncio.timeout(20):
+        while not await profile.connection.fetchval("SELECT count(*) FROM timeline WHERE body LIKE '%noticed%'::bytea"):
+            await asyncio.sleep(0.05)
+    assert await own_balance(profile, second) == 7
+
+
+async def two_cards_of_one_unit(profile: Profile) -> tuple[str, str]:
+    names = [f"c{n}" for n in range(UNITS + 1)]
+    await profile.send(*[earned(100, loyalty_card=name) for name in names])
+    ids = [await id_of(profile, f"loyalty_card:{name}") for name in names]
+    first, second = next(
+        pair
+        for pair in itertools.combinations(ids, 2)
+        if len({partition_of(each.encode(), UNITS) for each in pair}) == 1
+    )
+    await profile.told("POST", f"/v1/customers/{first}/merge", {"with": second, "reason": "one person"})
+    for customer_id in (first, second):
+        await knows_records(profile, customer_id, 2)
+        assert await own_balance(profile, customer_id) == 100
+    return first, second
+
+
+async def test_a_hundred_spends_that_never_came_true_do_not_keep_one_of_today_from_its_points(profile: Profile) -> None:
+    spends = [spent(1_000_000, loyalty_card="c") for _ in range(120)]
+    await profile.send(*spends)
+    customer_id = await id_of(profile, "loyalty_card:c")
+    await opens(profile, customer_id, 120)
+    await profile.connection.execute("UPDATE points_open SET until_on = '2020-01-01'")
+    await profile.send(spent(300, loyalty_card="c"))
+    await opens(profile, customer_id, 121)
+    await profile.send(earned(450, loyalty_card="c"))
+    await until(profile, customer_id, balance=150)
+    await audit(profile)
+
+
+async def opens(profile: Profile, customer_id: str, count: int) -> None:
+    query = "SELECT count(*) FROM points_open WHERE customer_id = $1 AND state = 'open'"
+    async with asyncio.timeout(20):
+        while await profile.connection.fetchval(query, customer_id) != count:
+            await asyncio.sleep(0.05)
 
 
 async def test_many_people_spend_at_once_by_both_cards_and_by_events_and_all_is_accounted_for(

@@ -139,7 +139,7 @@ async def test_the_timeline_can_be_asked_for_types_channels_and_times(profile: P
 
 async def test_a_new_definition_is_told_of_everybody_when_it_is_asked_for(profile: Profile) -> None:
     """Somebody who was lost to us by the old definition is still a customer by the new one, and rules hear of it."""
-    await profile.send(purchase("old", 5, minutes_ago=60 * 24 * 30, loyalty_card="late"))
+    await profile.send(purchase("old", 5, minutes_ago=60 * 24 * 28, loyalty_card="late"))
     found = await profile.until("loyalty_card:late", lambda c: c["profile"]["purchase_count"] == 1)
     number = (await profile.told("GET", "/v1/definitions/lifecycle"))["number"]
     change = {"body": {"new_days": 14, "at_risk_days": 20, "lapsed_days": 25}, "note": "fresh food"}

@@ -32,7 +32,7 @@ def entry(kind: str, points: int, record: str = A, /, **more: Any) -> Entry:
 
 
 def played(*entries: Entry, records: Sequence[str] = (A, B), book: Book | None = None) -> Book:
-    book = book or Book()
+    book = book or Book(standings={A: Points(), B: Points()})
     for each in entries:
         play(book, each, records, TERMS)
         consistent(book)
@@ -160,9 +160,21 @@ def test_what_was_spent_goes_back_to_where_it_came_from() -> None:
     assert total(book) == 20 and book.entries[-1].why == "reversed"
 
 
-def test_what_was_anothers_who_is_another_person_by_now_goes_to_whom_it_is_given_back() -> None:
+@given(st.integers(1, 20), st.integers(1, 20), st.data())
+def test_taken_apart_and_given_back_each_has_what_they_had_before_the_spend(one: int, other: int, data: Any) -> None:
+    spent = entry("spend", data.draw(st.integers(1, one + other)), A)
+    book = played(entry("earn", one, A, expires_day=TODAY + 9), entry("earn", other, B, expires_day=TODAY + 5), spent)
+    first = data.draw(st.integers(1, spent.points))
+    played(entry("reverse", first, reverses=spent.id), book=book, records=(A,))
+    played(entry("reverse", 0, reverses=spent.id), book=book, records=(A,))
+    played(entry("reverse", 0, reverses=spent.id), book=book, records=(A,))
+    assert (book.balance(A), book.balance(B), owed(book)) == (one, other, 0)
+
+
+def test_what_was_of_somebody_who_is_no_more_goes_to_whom_it_is_given_back() -> None:
     spent = entry("spend", 15, A)
-    book = played(entry("earn", 10, B, expires_day=TODAY + 5), entry("earn", 10, A, expires_day=TODAY + 9), spent)
+    book = Book(standings={A: Points()})
+    played(entry("earn", 10, B, expires_day=TODAY + 5), entry("earn", 10, A, expires_day=TODAY + 9), spent, book=book)
     touched = len(book.postings)
     played(entry("reverse", 0, reverses=spent.id), records=(A,), book=book)
     assert (book.balance(A), book.balance(B)) == (20, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from services.profile.reference import deliveries
 from services.profile.reference.deliveries import Match, TraitLine
 from services.profile.reference.lines import read_lines
 from services.profile.store import enrichments as store
+from services.profile.store.commands import KEPT_DAYS
 from services.profile.store.enrichments import Delivery
 
 Supplier = Annotated[Principal, Depends(requires("marketer", "privacy"))]
@@ -76,7 +77,7 @@ def make_router(desk: Desk) -> APIRouter:
 
     @router.get("/enrichments/{enrichment_id}")
     async def read_enrichment(enrichment_id: UUID, who: Looker) -> dict[str, Any]:
-        """One delivery, and how many of its lines are in the profiles by now."""
+        """One delivery, and how many of its lines are in the profiles by now; null when that is no longer known."""
         del who
         return await _shown(desk, str(enrichment_id))
 
@@ -148,8 +149,9 @@ async def _shown(desk: Desk, name: str) -> dict[str, Any]:
         row = await store.one(connection, name)
         if row is None:
             raise NotFound(f"There is no enrichment {name}.")
+        forgotten = row["received_at"] < clock.now() - timedelta(days=KEPT_DAYS)
         wanted = [deliveries.command_id(name, place) for place in range(row["lines"])]
-        applied = await store.applied(connection, wanted)
+        applied = None if forgotten else await store.applied(connection, wanted)
     return _line(row) | {"applied": applied}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import date, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
@@ -18,6 +20,10 @@ from services.profile.quality_rows import PROBLEMS, bit_of_problem, named
 from services.profile.store import quality as store
 
 STALE = "stale"
+SHOWN_TIMES: Final = 20
+"""Counts are shown for so many times as long as counting took, and for a minute at most."""
+
+SHOWN_SECONDS_MAX: Final = 60.0
 Problem = Literal[
     "bounced_email",
     "bounced_phone",
@@ -32,16 +38,43 @@ Staff = Annotated[Principal, Depends(requires("marketer", "operator", "agent", "
 Branch = Annotated[str | None, Query(max_length=200, description="The home branch; empty for those without one.")]
 
 
+class Counts:
+    """What is counted for all branches at once is shown for a while: for that, no more than a small part of the time
+    goes into counting, however many customers there are and whoever looks.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._counting = asyncio.Lock()
+        self._until = 0.0
+        self._found: dict[str, Any] = {}
+
+    async def read(self) -> dict[str, Any]:
+        before = _stale_before(self._desk)
+        async with self._counting:
+            begun = time.perf_counter()
+            if begun > self._until or before != self._found["stale_before"]:
+                at = clock.now()
+                async with self._desk.database.connection() as connection:
+                    rows = await store.counts(connection, len(PROBLEMS), before)
+                items = [_counted(row) for row in rows]
+                self._found = {"stale_before": before, "counted_at": at, "items": items, "next": None}
+                seconds = time.perf_counter() - begun
+                self._until = begun + min(seconds * SHOWN_TIMES, SHOWN_SECONDS_MAX)
+            return self._found
+
+
 def make_router(desk: Desk) -> APIRouter:
     router = APIRouter()
+    counts = Counts(desk)
 
     @router.get("/quality")
     async def read_quality(who: Reader, branch: Branch = None) -> dict[str, Any]:
-        """For each branch how many customers it has, and how many of them have which problem."""
-        before = _stale_before(desk)
-        async with desk.database.connection() as connection:
-            rows = await store.counts(connection, _within(who, branch), len(PROBLEMS), before)
-        return {"stale_before": before, "items": [_counted(row) for row in rows], "next": None}
+        """For each branch how many customers it has, and how many of them have which problem, as of `counted_at`."""
+        within, found = _within(who, branch), await counts.read()
+        if within is None:
+            return found
+        return found | {"items": [each for each in found["items"] if (each["branch"] or "") == within]}
 
     @router.get("/quality/customers")
     async def list_customers(

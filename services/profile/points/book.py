@@ -124,6 +124,7 @@ class Book:
             self._take(each)
         self.known = known if known is not None else {}
         self.settled_by: dict[str, str] = {}
+        self.accounts = frozenset(standings or ())
         self.earned = {record: dict(each.earned) for record, each in (standings or {}).items()}
         self.entries: list[Entry] = []
         self.postings: list[Posting] = []

@@ -59,10 +59,11 @@ class PointsKeeper:
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
 
-    async def enter(self, cabinet: Cabinet, work: Iterable[tuple[str, Occurrence, Sequence[str]]]) -> None:
+    async def enter(self, cabinet: Cabinet, work: Iterable[tuple[str, Occurrence, Sequence[str]]]) -> set[str]:
         """Enter what the events of a batch ask for, and tell each of them the `standing` after it.
 
-        `work` are record, event and all records of the person; the cabinet is open for them.
+        `work` are record, event and all records of the person; the cabinet is open for them. Returns the records of
+        this unit whose state has changed by that, among them such as nothing in the batch happened to.
         """
         definitions = cabinet.definitions
         today = definitions.day_of(to_ms(cabinet.tx.now))
@@ -76,11 +77,13 @@ class PointsKeeper:
                 asked.append(Asked(customer_id, event, records, entry))
             elif len(records) > 1 and _has_points(cabinet, records):
                 others.update(records)
+        noted: set[str] = set()
         if others:
-            for record, body in (await store.summaries(cabinet.tx.connection, others)).items():
-                _take_note(cabinet, record, _decode(body))
+            found = await store.summaries(cabinet.tx.connection, others)
+            noted = _take_note(cabinet, {record: _decode(body) for record, body in found.items()})
         if asked:
-            await self._play(cabinet, asked, Terms(today, definitions.points.returned_days))
+            noted |= await self._play(cabinet, asked, Terms(today, definitions.points.returned_days))
+        return noted
 
     async def forfeit(self, tx: UnitTx, customer_id: str) -> None:
         """What an erased customer had is nobody's any more."""
@@ -93,8 +96,8 @@ class PointsKeeper:
         happened is known here.
         """
         tx = cabinet.tx
-        book, locked = await self._opened(tx, (), customer_ids)
         today = cabinet.definitions.day_of(to_ms(tx.clock))
+        book, locked = await self._opened(tx, (), customer_ids, today)
         found = {}
         for record in sorted(locked):
             before = book.standing(record)
@@ -104,11 +107,11 @@ class PointsKeeper:
         await _set_timers(tx, book, locked, cabinet.definitions)
         return found
 
-    async def _play(self, cabinet: Cabinet, asked: Sequence[Asked], terms: Terms) -> None:
+    async def _play(self, cabinet: Cabinet, asked: Sequence[Asked], terms: Terms) -> set[str]:
         own = {each.customer_id for each in asked}
-        book, locked = await self._opened(cabinet.tx, own, {record for each in asked for record in each.records}, asked)
-        for record in locked:
-            _take_note(cabinet, record, book.standing(record))
+        people = {record for each in asked for record in each.records}
+        book, locked = await self._opened(cabinet.tx, own, people, terms.today, asked)
+        noted = _take_note(cabinet, {record: book.standing(record) for record in locked & people})
         everybody: set[str] = set()
         moved: set[str] = set()
         for each in asked:
@@ -117,7 +120,9 @@ class PointsKeeper:
             play(book, each.entry, records, terms)
             others = sorted(book.touched - {each.customer_id})
             elsewhere = [
-                (known, book.standing(other)) for other in others if (known := cabinet.known(other)) is not None
+                (known, book.standing(other))
+                for other in others
+                if other in records and (known := cabinet.known(other)) is not None
             ]
             each.event.standing = Standing(book.standing(each.customer_id), elsewhere)
             everybody |= book.touched
@@ -125,20 +130,25 @@ class PointsKeeper:
         await self._write(cabinet.tx, book, everybody)
         await _set_timers(cabinet.tx, book, own & everybody, cabinet.definitions)
         await self._tell(cabinet.tx, moved)
+        return noted
 
     async def _opened(
-        self, tx: UnitTx, own: Collection[str], records: Collection[str], asked: Sequence[Asked] = ()
+        self, tx: UnitTx, own: Collection[str], records: Collection[str], today: int, asked: Sequence[Asked] = ()
     ) -> tuple[Book, set[str]]:
-        """The part of the ledger that these records need, and whose accounts are locked; `own` have one from now on."""
-        found = await store.lock_accounts(tx, records)
+        """The part of the ledger that these records need, and whose accounts are locked; `own` have one from now on.
+
+        Among them are those to whom something is given back, whoever they are by now.
+        """
+        entries = [each.entry for each in asked]
+        targets = {each.reverses for each in entries if each.reverses}
+        drawn_from = await store.drawn_from(tx, targets) if targets else set()
+        found = await store.lock_accounts(tx, {*records, *drawn_from})
         if missing := set(own) - found.keys():
             await store.add_accounts(tx, tx.unit, missing, _encode(Points()))
             found |= dict.fromkeys(missing, _encode(Points()))
         standings = {record: _decode(body) for record, body in found.items()}
-        entries = [each.entry for each in asked]
-        targets = {each.reverses for each in entries if each.reverses}
         waiting = [record for record, standing in standings.items() if standing.open]
-        opens = await store.opens_of(tx, waiting, targets) if waiting or targets else []
+        opens = await store.opens_of(tx, waiting, targets, today) if waiting or targets else []
         targets |= {each.awaits for each in opens if each.awaits}
         known, settled_by = await store.known_of(tx, {each.id for each in entries} | targets, targets)
         book = Book(await store.lots_of(tx, found), opens, known, standings)
@@ -172,16 +182,23 @@ async def _set_timers(tx: UnitTx, book: Book, customer_ids: Collection[str], def
     await tx.set_timers([Timer(f"{TIMERS}{record}", definitions.starts(day + 1)) for record, day in first.items()])
 
 
-def _take_note(cabinet: Cabinet, record: str, points: Points) -> None:
-    """See a record as its account is now: another unit may have spent from it since its state was written."""
-    customer = cabinet.known(record)
-    if customer is None or (customer.points or Points()) == points:
-        return
-    held = cabinet.held(record)
-    if held is not None:
-        take_over(held, points)
-    else:
-        customer.points = points
+def _take_note(cabinet: Cabinet, accounts: Mapping[str, Points]) -> set[str]:
+    """See records as their accounts are now: another unit may have spent from them since their states were written.
+
+    Returns those of our own that are to be written.
+    """
+    own = set()
+    for record, points in accounts.items():
+        customer = cabinet.known(record)
+        if customer is None or (customer.points or Points()) == points:
+            continue
+        held = cabinet.held(record)
+        if held is not None:
+            take_over(held, points)
+            own.add(record)
+        else:
+            customer.points = points
+    return own
 
 
 def take_over(held: Held, points: Points) -> None:

@@ -145,7 +145,7 @@ def _reverse(book: Book, entry: Entry, records: Sequence[str], terms: Terms) -> 
     elif original.kind in _GIVES and original.points > 0:
         _take_back(book, entry, original, amount, records)
     else:
-        _give_back(book, entry, original, amount, records, terms)
+        _give_back(book, entry, original, amount, terms)
     if entry.status == "done":
         original.reversed += amount
 
@@ -174,10 +174,10 @@ def _take_back(book: Book, entry: Entry, original: Known | None, amount: int, re
         book.open(entry, "debt", amount - taken, NEVER)
 
 
-def _give_back(book: Book, entry: Entry, original: Known, amount: int, records: Sequence[str], terms: Terms) -> None:
+def _give_back(book: Book, entry: Entry, original: Known, amount: int, terms: Terms) -> None:
     """Give back to the lots from which it was taken, what ends last first; from a lot that is over to a new one.
 
-    Who is another person by now, or is no more, is not at hand: what was theirs goes to whom it is given back.
+    Whoever is another person by now has their own again. What was of somebody who is no more goes to who spent it.
     """
     skipped = original.reversed
     for customer_id, business_unit, expires_day, points in original.drawn:
@@ -187,7 +187,7 @@ def _give_back(book: Book, entry: Entry, original: Known, amount: int, records: 
         if given:
             amount -= given
             day = expires_day if expires_day >= terms.today else terms.today + terms.returned_days
-            lot = book.lot(customer_id if customer_id in records else entry.customer_id, business_unit, day)
+            lot = book.lot(customer_id if customer_id in book.accounts else entry.customer_id, business_unit, day)
             lot.left += given
             book.post(entry.id, lot, "reverse", given)
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from libs.common.db import Tx
+
+KEPT_DAYS: Final = 35
+"""For so long a command of the same id has no second effect, and it can be asked what became of it."""
+
+FORGOTTEN_AT_ONCE: Final = 10_000
 
 
 async def note_commands(tx: Tx, unit: int, rows: Sequence[tuple[str, str, str, int]], at: datetime) -> None:
@@ -24,6 +29,16 @@ async def note_commands(tx: Tx, unit: int, rows: Sequence[tuple[str, str, str, i
 async def known_commands(tx: Tx, command_ids: Collection[str]) -> set[str]:
     rows = await tx.fetch("SELECT command_id FROM command WHERE command_id = ANY($1::uuid[])", list(command_ids))
     return {str(row["command_id"]) for row in rows}
+
+
+async def forget_commands(tx: Tx, before: datetime) -> int:
+    """Forget some of those that were applied before then; returns how many they were."""
+    done = await tx.execute(
+        "DELETE FROM command WHERE command_id = ANY(ARRAY("
+        f"SELECT command_id FROM command WHERE applied_at < $1 ORDER BY applied_at LIMIT {FORGOTTEN_AT_ONCE}))",
+        before,
+    )
+    return int(done.split()[-1])
 
 
 async def command_outcome(connection: Any, command_id: str) -> tuple[str, int] | None:

@@ -12,7 +12,7 @@ from services.profile.person.points import NEVER
 from services.profile.points.book import Book, Entry, Known, Lot, Open, Posting, drawn
 
 OPENS_LOOKED_AT_MAX = 100
-"""Of one record; a source that reports nothing but spends cannot make every entry slower."""
+"""Of one record, and as many that are over; a source that reports nothing but spends cannot make every entry slower."""
 
 
 # --- before ----------------------------------------------------------------------------------------------------
@@ -67,18 +67,42 @@ async def lots_of(tx: Tx, customer_ids: Collection[str]) -> list[Lot]:
     ]
 
 
-async def opens_of(tx: Tx, customer_ids: Collection[str], entry_ids: Collection[str]) -> list[Open]:
-    """What is open of these records, the eldest of each, and what stands under these ids, open or not."""
+async def drawn_from(tx: Tx, entry_ids: Collection[str]) -> set[str]:
+    """Whose points these entries, or what settled them, took. What an entry took never changes: no lock is needed."""
+    rows = await tx.fetch(
+        """
+        WITH taker AS (
+            SELECT unnest($1::uuid[]) AS entry_id
+            UNION SELECT entry_id FROM points_entry WHERE settles = ANY($1::uuid[]) AND kind IN ('spend', 'adjust')
+        )
+        SELECT DISTINCT p.customer_id FROM points_posting p JOIN taker USING (entry_id)
+        WHERE p.kind IN ('spend', 'adjust') AND p.points < 0
+        """,
+        list(entry_ids),
+    )
+    return {str(row["customer_id"]) for row in rows}
+
+
+async def opens_of(tx: Tx, customer_ids: Collection[str], entry_ids: Collection[str], today: int) -> list[Open]:
+    """What is open of these records, of each the first that end, and what stands under these ids, open or not.
+
+    What is over is owed for good and is tried no more: it does not take the place of what can still be done.
+    """
     rows = await tx.fetch(
         """
         SELECT o.* FROM unnest($1::uuid[]) AS record (id), LATERAL (
-            SELECT * FROM points_open WHERE customer_id = record.id AND state = 'open' ORDER BY at, entry_id LIMIT $3
+            (SELECT * FROM points_open WHERE customer_id = record.id AND state = 'open' AND until_on >= $4
+             ORDER BY until_on, at, entry_id LIMIT $3)
+            UNION ALL
+            (SELECT * FROM points_open WHERE customer_id = record.id AND state = 'open' AND until_on < $4
+             ORDER BY until_on, at, entry_id LIMIT $3)
         ) AS o
         UNION SELECT * FROM points_open WHERE entry_id = ANY($2::uuid[])
         """,
         list(customer_ids),
         list(entry_ids),
         OPENS_LOOKED_AT_MAX,
+        _on(today),
     )
     return [
         Open(
@@ -298,7 +322,7 @@ async def _count(tx: Tx, unit: int, moved: Iterable[tuple[str, str, str, int, in
 
 
 async def forfeit(tx: Tx, unit: int, customer_id: str) -> None:
-    """Nobody can spend what an erased customer had; the sums say so when the rows are gone."""
+    """Nobody can spend what an erased customer had, nor is anything given back to them; the sums say so."""
     if not await lock_accounts(tx, [customer_id]):
         return
     rows = await tx.fetch(
@@ -310,6 +334,7 @@ async def forfeit(tx: Tx, unit: int, customer_id: str) -> None:
         if row["left_points"]
     ]
     await _count(tx, unit, moved)
+    await tx.execute("DELETE FROM points_account WHERE customer_id = $1", customer_id)
 
 
 def _on(day: int) -> date:
