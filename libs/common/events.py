@@ -91,7 +91,10 @@ class EventIdentified(Fact, frozen=True):
 
 
 class CommandIssued(Fact, frozen=True):
-    """An order of the profile API: `kind` says what `body` holds; `if_version` must be the profile's version."""
+    """An order of the profile API: `kind` says what `body` holds; `if_version` must be the profile's version.
+
+    `reason` is why, in the words of whoever gave it; it stands in the timeline and is told nobody else.
+    """
 
     command_id: str
     customer_id: str
@@ -100,6 +103,7 @@ class CommandIssued(Fact, frozen=True):
     actor: str
     issued_at: datetime
     if_version: int | None = None
+    reason: str = ""
 
 
 class LinkOrdered(Fact, frozen=True):

@@ -62,7 +62,7 @@ def debts(held: Held, definitions: Definitions) -> Iterator[Debt]:
     if consents is None:
         return
     at = Moment(held.day, definitions)
-    due = {each.duty: each for each in owed(consents, place_of([held.customer], definitions.consents), at)}
+    due = {each.duty: each for each in owed(consents, place_of([held.customer], definitions), at)}
     for duty in KINDS:
         done = done_ms(consents, duty)
         yield Debt(

@@ -50,7 +50,7 @@ def duties_of(states: Sequence[Customer], at: Moment) -> list[dict[str, Any]]:
     held = union(states, terms)
     if held is None:
         return []
-    due = {each.duty: each for each in owed(held, place_of(states, terms), at)}
+    due = {each.duty: each for each in owed(held, place_of(states, at.definitions), at)}
     found = []
     for duty in KINDS:
         done = done_ms(held, duty)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,11 +12,18 @@ from services.profile import person
 from services.profile.holding import Held
 from services.profile.person import Customer, Occurrence
 from services.profile.person.folding import bit_of
-from services.profile.person.private import SPELLINGS, any_of
-from services.profile.person.telling import BYTES_MIN, may_reach, may_tell, needles_of, said_of, without_telling
+from services.profile.person.private import folded, may_be_private
+from services.profile.person.telling import (
+    BYTES_MIN,
+    last_of,
+    may_reach,
+    may_tell,
+    needles_of,
+    said_of,
+    without_telling,
+)
 from services.profile.timeline import Origin
 
-_PRIVATE_FIELD: Final = re.compile(b'"' + any_of(SPELLINGS) + b'"')
 _SAYS_WHO: Final = bit_of("traits") | bit_of("contacts")
 _json: Final = msgspec.json.Encoder()
 _object: Final = msgspec.json.Decoder(dict[str, Any])
@@ -58,27 +64,26 @@ def _scrubbed(raw: msgspec.Raw, held: Held, event: Occurrence, others: Sequence[
 
     Data that cannot hold such a thing is left alone, for looking costs less than decoding.
     """
-    lowered = bytes(raw).lower()
-    told = _may_tell(lowered, held, event, others)
-    if not told and _PRIVATE_FIELD.search(lowered) is None:
+    body = bytes(raw)
+    found = folded(body)
+    told = may_reach(body, found) or _may_tell(found, held, event, others)
+    if not told and not may_be_private(found):
         return raw
-    data = person.without_contact_data(_object.decode(raw))
+    data = _object.decode(body)
+    kept = person.without_contact_data(data)
     if told:
-        data = without_telling(data, [*event.identifiers.values(), *said_of((held.customer, *others))])
-    return msgspec.Raw(_json.encode(data))
+        kept = without_telling(kept, [*event.identifiers.values(), *said_of((held.customer, *others))])
+    return raw if kept == data else msgspec.Raw(_json.encode(kept))
 
 
-def _may_tell(lowered: bytes, held: Held, event: Occurrence, others: Sequence[Customer]) -> bool:
+def _may_tell(found: bytes, held: Held, event: Occurrence, others: Sequence[Customer]) -> bool:
     """For nearly every event no, so it is quick to say so: little is looked for, and each of it as a whole."""
-    if may_reach(lowered):
-        return True
     needles = held.needles
     if needles is None or held.touched & _SAYS_WHO:
         needles = held.needles = needles_of(said_of((held.customer,)))
-    for needle in needles:
-        if needle in lowered:
-            return True
+    if may_tell(found, needles):
+        return True
     for value in event.identifiers.values():
-        if value[-4:].lower().encode() in lowered and len(value) >= BYTES_MIN:
+        if len(value) >= BYTES_MIN and "@" not in value and last_of(value) in found:
             return True
-    return bool(others) and may_tell(lowered, needles_of(said_of(others)))
+    return bool(others) and may_tell(found, needles_of(said_of(others)))

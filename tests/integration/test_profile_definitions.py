@@ -187,3 +187,57 @@ async def test_a_rule_sets_the_stage_of_life_and_a_hand_corrects_it(profile: Pro
     kinds = [(each["stage"], each["evidence"]["kind"]) for each in shown["history"]]
     assert kinds == [("single", "said"), ("married", "rule"), ("divorced", "hand")]
     assert shown["now"]["evidence"]["source"] == "dangol/api/the-agent"
+
+
+async def test_a_correction_says_who_made_it_and_why_and_what_cannot_be_kept_is_refused(profile: Profile) -> None:
+    await profile.send(happened("identify", {"traits": {"tier": "gold"}}, loyalty_card="c"))
+    found = await profile.until("loyalty_card:c", lambda c: c["profile"].get("tier") == "gold")
+    path = f"/v1/customers/{found['customer_id']}/traits"
+    body = {"traits": {"tier": "silver"}, "reason": "Asked at the desk by 김민아."}
+    await profile.told("PATCH", path, body, role="agent")
+    await profile.told("PATCH", path, {"traits": {"size": 3}}, role="agent")
+    lines = (await profile.told("GET", f"/v1/customers/{found['customer_id']}/timeline", role="viewer"))["items"]
+    told = [(each["type"], each["by"], each["reason"], each["data"]) for each in lines]
+    assert told == [
+        ("profile.changed", "the-agent", None, {"size": 3}),
+        ("profile.changed", "the-agent", body["reason"], body["traits"]),
+        ("identify", None, None, {"traits": {"tier": "gold"}}),
+    ]
+    assert lines[1]["changed"]["tier"] == {"was": "gold", "now": "silver"}
+    assert not [each for each in await profile.resolved() if "desk" in msgspec.json.encode(each).decode()]
+    answer = await profile.asked("PATCH", path, {"traits": {"a/b": "x" * 3_000, "tier": "vip"}}, role="agent")
+    assert (answer.status_code, [each["pointer"] for each in answer.json()["errors"]]) == (422, ["#/traits/a~1b"])
+    many = {f"t{number}": number for number in range(299)}
+    answer = await profile.asked("PATCH", path, {"traits": many}, role="agent")
+    assert (answer.status_code, "at most 300" in answer.text) == (422, True)
+    answer = await profile.asked("PATCH", path, {"traits": {f"t{at}": "x" * 2_000 for at in range(40)}}, role="agent")
+    assert (answer.status_code, "65,536" in answer.text) == (422, True)
+    assert (await seen(profile, "c"))["traits"]["tier"]["value"] == "silver"
+
+
+async def test_what_is_defined_of_identity_quality_consent_and_points_counts_at_once(profile: Profile) -> None:
+    rules: list[dict[str, Any]] = (await profile.told("GET", "/v1/definitions/identity"))["body"]["types"]
+    strict = [{**each, "limit": 1} if each["type"] == "email" else each for each in rules]
+    changes: dict[str, dict[str, Any]] = {
+        "identity": {"types": strict},
+        "quality": {"expected": {"tier": ["tier"]}},
+        "consents": {"double_opt_in": {"email": "2020-01-01"}},
+        "points": {"earn": [{"business_unit": "cafe", "amount": "100", "points": 2}]},
+    }
+    for subject, body in changes.items():
+        answer = await profile.asked("PUT", f"/v1/definitions/{subject}", {"body": body}, role="agent", headers=EDITED)
+        assert answer.status_code == 403
+        await profile.told("PUT", f"/v1/definitions/{subject}", {"body": body}, headers=EDITED)
+    await profile.send(
+        purchase("1", 500, loyalty_card="c", email="a@mail.example"),
+        happened("identify", {"traits": {"tier": "gold"}}, loyalty_card="c", email="b@mail.example"),
+        happened("consent_given", {"channel": "email"}, loyalty_card="c"),
+        happened("visit", {}, loyalty_card="d", email="b@mail.example"),
+    )
+    wanted = {"points_balance": 10, "quality_completeness": 1.0, "consent_email": False, "consent_pending": True}
+    await profile.until("loyalty_card:c", lambda c: c["version"] >= 3)
+    async with asyncio.timeout(20):
+        while not wanted.items() <= (found := await seen(profile, "c"))["profile"].items():
+            await asyncio.sleep(0.05)
+    other = await profile.until("loyalty_card:d", lambda c: c["version"] > 0)
+    assert found["records"] == [found["customer_id"]] != other["records"]

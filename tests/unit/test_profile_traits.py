@@ -5,14 +5,21 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.profile import person
 from services.profile.person import Customer, Definitions, Moment, Occurrence
+from services.profile.person.consents.duties import place_of
+from services.profile.person.enriched import ENRICHED
+from services.profile.person.enriched import TRAITS_MAX as ENRICHED_MAX
+from services.profile.person.folding import CHAPTERS
+from services.profile.person.quality import QUALITY
+from services.profile.person.trait_room import RECORD_BYTES_MAX, TRAITS_MAX, VALUE_BYTES_MAX, room_of
 from services.profile.person.trait_terms import Keep, TraitRule, TraitTerms
-from services.profile.person.traits import TRAITS, TRAITS_MAX
+from services.profile.person.traits import TRAITS
 
 DAY_MS = 86_400_000
 RULES = TraitTerms(
@@ -95,6 +102,17 @@ def test_two_records_are_judged_by_the_same_rules() -> None:
     assert (seen["trusted"], seen["oldest"], seen["newest"]) == ("crm", "old", "new")
 
 
+def test_what_is_owed_to_a_person_of_two_records_follows_the_country_that_counts_by_its_rule() -> None:
+    rules = TraitTerms(rules={"country": TraitRule("most_trusted", ("crm",))})
+    defined = Definitions(traits=rules)
+    records = [
+        folded(said(1, "crm", country="FR"), definitions=defined),
+        folded(said(2, "web", country="KR"), definitions=defined),
+    ]
+    assert place_of(records, defined) == defined.consents.duties["EU"] != defined.consents.duties["KR"]
+    assert place_of(records, Definitions()) == defined.consents.duties["KR"]
+
+
 def aged(day: int, *events: Occurrence) -> dict[str, Any]:
     assert TRAITS.shown is not None
     found: dict[str, Any] = TRAITS.shown([folded(*events)], Moment(day, DEFINED))
@@ -126,6 +144,80 @@ def test_too_many_names_leave_the_same_ones_in_whatever_order() -> None:
     one, other = folded(*events), folded(*events[::-1])
     assert one.traits == other.traits
     assert one.traits is not None and len(one.traits.held) == TRAITS_MAX
+
+
+LONG = ["x" * VALUE_BYTES_MAX, ["가" * 700], {"a": "\n" * 1_100}, 10**30, {"deep": [-(10**30)]}]
+
+
+@pytest.mark.parametrize("value", LONG)
+def test_a_value_that_is_too_large_is_refused_and_what_was_known_stays_and_that_is_shown(value: Any) -> None:
+    events = [said(1, "crm", tier="gold"), said(2, "crm", tier=value, other=1)]
+    for order in (events, events[::-1]):
+        customer = folded(*order)
+        assert TRAITS.fields([customer], Moment(1, DEFINED)) == {"tier": "gold", "other": 1}
+        assert QUALITY.shown is not None
+        shown = QUALITY.shown([customer], Moment(1, DEFINED))
+        assert shown["traits_left_out"] == {"too_long": 1, "without_room": False}
+
+
+def test_the_traits_of_a_customer_have_no_more_than_their_room_in_whatever_order_they_came() -> None:
+    chance = random.Random(5)
+    for _ in range(20):
+        events = [
+            said(at, "crm", **{f"t{chance.randint(0, 60)}": chance.choice("ab") * chance.choice([1, 500, 1_900])})
+            for at in range(1, 150)
+        ]
+        one = folded(*events)
+        assert one.traits is not None
+        assert one.traits.filled == sum(each.room for each in one.traits.held.values()) <= RECORD_BYTES_MAX
+        assert sum(room_of(name, each.value) for name, each in one.traits.held.items()) <= one.traits.filled
+        for _ in range(3):
+            assert folded(*chance.sample(events, len(events))).traits == one.traits
+
+
+def test_the_traits_of_a_person_of_many_records_have_the_room_of_one_record() -> None:
+    records = [
+        folded(*(said(1, "crm", **{f"t{record}-{number}": "x" * 1_000}) for number in range(60)))
+        for record in range(20)
+    ]
+    seen = TRAITS.fields(records, Moment(1, DEFINED))
+    assert 0 < sum(room_of(name, value) for name, value in seen.items()) <= RECORD_BYTES_MAX
+    assert TRAITS.fields(records[::-1], Moment(1, DEFINED)) == seen
+
+
+def test_what_others_say_of_a_person_of_many_records_has_the_room_of_one_record() -> None:
+    records = []
+    for record in range(5):
+        lent = {f"t{record}-{number}": "x" * 1_000 if number < 50 else "x" * 400 for number in range(120)}
+        data = {"traits": lent, "expires_on": "2999-01-01", "source": "s" * 9_000, "licence": "l" * 9_000}
+        records.append(folded(Occurrence("profile.enriched", 1, "api", f"e{record}", data)))
+    at = Moment(1, DEFINED)
+    seen = ENRICHED.fields(records, at)
+    assert len(seen) == ENRICHED_MAX and set(map(len, seen.values())) == {400}
+    assert ENRICHED.fields(records[::-1], at) == seen
+    assert max(len(msgspec.msgpack.encode(each)) for each in records) < 150_000
+
+
+class Endless(dict[str, Any]):
+    """Data in which a long text stands wherever anybody looks."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__({"traits": {f"t{number}": "x" * 10_000, f"{number}" * 5_000: 1}, "items": [{}]})
+        self.number = number
+
+    def get(self, name: str, default: Any = None) -> Any:
+        del default
+        return super().get(name, f"{self.number}-" + "가" * 10_000)
+
+
+@pytest.mark.parametrize("kind", sorted({kind for chapter in CHAPTERS for kind in chapter.effects}))
+def test_however_much_is_said_a_customer_can_still_be_delivered(kind: str) -> None:
+    customer = Customer("p")
+    for number in range(120):
+        event = Occurrence(kind, 1_000 + number, "crm", f"e{number}", Endless(number), {"email": f"{number}@b.kr"})
+        person.apply(customer, event, DEFINED)
+    assert len(msgspec.msgpack.encode(customer)) < 300_000
+    assert len(msgspec.json.encode(person.view([customer], Moment(730_000, DEFINED)))) < 100_000
 
 
 KEEPS: tuple[Keep, ...] = ("newest", "oldest", "most_trusted", "never_overwrite")

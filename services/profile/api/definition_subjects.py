@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from libs.common.web import Document
 from libs.common.web.problems import faults_of
 from services.profile.defining import shapes
 from services.profile.person import definition_checks as checks
+from services.profile.person import term_checks
 
 DAYS_MAX: Final = 36_500
 WHOLE_MAX: Final = 1_000_000
@@ -39,6 +41,10 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
     "life_stages": Subject(checks.life_stages),
     "traits": Subject(checks.traits, ("marketer", "operator")),
     "duplicates": Subject(checks.duplicates, ("operator", "privacy")),
+    "identity": Subject(term_checks.identity, ("privacy",)),
+    "consents": Subject(term_checks.consents, ("privacy",)),
+    "points": Subject(term_checks.points, ("marketer", "operator")),
+    "quality": Subject(term_checks.quality, ("marketer", "operator")),
 }
 
 
@@ -63,12 +69,12 @@ def _accepted(kind: Any, name: str) -> Any:
 
 def _composed(kind: Any, origin: Any, inner: tuple[Any, ...], name: str) -> Any:
     if origin is Annotated:
-        return _accepted(inner[0], name)
+        return _bounded(_accepted(inner[0], name), kind.__metadata__)
     if origin in (Union, types.UnionType):
         return Union[tuple(_accepted(each, name) for each in inner)]  # noqa: UP007 - made of what is found.
     made: Any
     if origin is dict:
-        made = dict[_plain("")[str], _accepted(inner[1], name)]  # type: ignore[misc]
+        made = dict[_accepted(inner[0], ""), _accepted(inner[1], name)]  # type: ignore[misc]
     elif origin in (list, set, frozenset) or (origin is tuple and inner[-1] is ...):
         made = list[_accepted(inner[0], name)]  # type: ignore[misc]
     elif origin is tuple:
@@ -76,6 +82,15 @@ def _composed(kind: Any, origin: Any, inner: tuple[Any, ...], name: str) -> Any:
     else:
         return kind
     return Annotated[made, Field(max_length=ENTRIES_MAX)]
+
+
+def _bounded(accepted: Any, said: Iterable[Any]) -> Any:
+    """The bounds that the shape itself has, so that what is outside of them is refused with its place."""
+    bounds = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
+    for meta in said:
+        found = {name: value for name in bounds if (value := getattr(meta, name, None)) is not None}
+        accepted = Annotated[accepted, Field(**found)]
+    return accepted
 
 
 def _plain(name: str) -> dict[Any, Any]:
@@ -96,7 +111,14 @@ def checked(subject: str, document: type[Document], body: Mapping[str, Any]) -> 
     except ValidationError as error:
         found = [{**each, "loc": ("body", "body", *each["loc"])} for each in error.errors()]
         raise Invalid("The definition does not have the shape of its subject.", faults_of(found)) from None
-    made: msgspec.Struct = msgspec.convert(said, shapes()[subject])
+    try:
+        made: msgspec.Struct = msgspec.convert(said, shapes()[subject])
+    except msgspec.ValidationError as error:
+        detail, _, path = str(error).partition(" - at `$")
+        pointer = re.sub(r"[.\[]([^.\[\]]+)\]?", r"/\1", path.rstrip("`"))
+        raise Invalid(
+            "The definition does not have the shape of its subject.", [Fault(f"/body{pointer}", detail)]
+        ) from None
     if faults := [Fault(f"/body{each.pointer}", each.detail) for each in SUBJECTS[subject].check(made)]:
         raise Invalid("The definition contradicts itself.", faults)
     return made

@@ -44,12 +44,18 @@ class Desk:
         return await reading.customer(connection, str(customer_id), records, self.definitions())
 
     async def ordered(
-        self, customer_id: UUID, kind: str, body: Mapping[str, Any], who: Principal, if_match: str | None = None
+        self,
+        customer_id: UUID,
+        kind: str,
+        body: Mapping[str, Any],
+        who: Principal,
+        if_match: str | None = None,
+        reason: str = "",
     ) -> tuple[dict[str, Any], str]:
         """The customer after a command has taken effect, and the ETag of that."""
         expected = expected_version(if_match) if if_match is not None else None
         async with self.database.connection() as connection:
             await self.records(connection, customer_id)
-        version = await self.commands.give(str(customer_id), kind, body, who.subject, expected)
+        version = await self.commands.give(str(customer_id), kind, body, who.subject, expected, reason=reason)
         async with self.database.connection() as connection:
             return await self.shown(connection, customer_id), etag(version)

@@ -1,18 +1,25 @@
-"""How do people correct what is known of a customer? By commands to its owner, one at a time."""
+"""How do people correct what is known of a customer? By commands to its owner, one at a time, and they say why."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
+from pydantic import Field
 
+from libs.common.errors import Fault, Invalid
 from libs.common.web import Document, IfMatch
 from services.profile.api.desk import Desk, Editor
+from services.profile.person.definition_checks import escaped
+from services.profile.person.trait_room import faults_of
 
 
 class Traits(Document):
+    """`reason` stands in the timeline beside the change and whoever made it; nobody else is told."""
+
     traits: dict[str, str | int | float | bool | None]
+    reason: Annotated[str, Field(max_length=500, description="Why it is corrected.")] = ""
 
 
 def make_router(desk: Desk) -> APIRouter:
@@ -23,7 +30,17 @@ def make_router(desk: Desk) -> APIRouter:
         customer_id: UUID, document: Traits, who: Editor, response: Response, if_match: IfMatch = None
     ) -> dict[str, Any]:
         """Correct what is known; If-Match with the profile's ETag makes sure that nothing is overwritten unread."""
-        found, response.headers["ETag"] = await desk.ordered(customer_id, "set_traits", document.traits, who, if_match)
+        async with desk.database.connection() as connection:
+            known = (await desk.shown(connection, customer_id))["traits"]
+        _require_room(document.traits, {name: each["value"] for name, each in known.items()})
+        found, response.headers["ETag"] = await desk.ordered(
+            customer_id, "set_traits", document.traits, who, if_match, document.reason.strip()
+        )
         return found
 
     return router
+
+
+def _require_room(said: dict[str, Any], known: dict[str, Any]) -> None:
+    if faults := [Fault(f"/traits/{escaped(name)}", detail) for name, detail in faults_of(said, known)]:
+        raise Invalid("Not all of these traits can be kept, so none of them is set.", faults)

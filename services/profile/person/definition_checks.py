@@ -11,7 +11,8 @@ from libs.common.errors import Fault
 from services.profile.person.duplicate_terms import DuplicateTerms
 from services.profile.person.life_stage import STAGE_LENGTH_MAX
 from services.profile.person.measure_terms import Grades, Lifecycle, Rfm
-from services.profile.person.panes import KEPT_DAYS, RUN_GAP_DAYS
+from services.profile.person.panes import RUN_GAP_DAYS
+from services.profile.person.series import KEPT_DAYS
 from services.profile.person.trait_terms import LifeStages, TraitTerms
 
 GRADES_MAX: Final = 20
@@ -45,8 +46,8 @@ def rfm(terms: Rfm) -> Iterator[Fault]:
     yield from _ascending("/recency_days", terms.recency_days)
     yield from _ascending("/frequency", terms.frequency)
     for currency, steps in terms.monetary.items():
-        yield from _currency(f"/monetary/{_escaped(currency)}", currency)
-        yield from _ascending(f"/monetary/{_escaped(currency)}", steps)
+        yield from of_currency(f"/monetary/{escaped(currency)}", currency)
+        yield from _ascending(f"/monetary/{escaped(currency)}", steps)
     for at, count in enumerate(terms.frequency):
         if count < 1:
             yield Fault(f"/frequency/{at}", "must be at least 1")
@@ -73,14 +74,14 @@ def _spend(here: str, least: Mapping[str, float]) -> Iterator[Fault]:
     if not least:
         yield Fault(here, "must name an amount in at least one currency")
     for currency, amount in least.items():
-        yield from _currency(f"{here}/{_escaped(currency)}", currency)
+        yield from of_currency(f"{here}/{escaped(currency)}", currency)
         if amount <= 0:
-            yield Fault(f"{here}/{_escaped(currency)}", "must be more than 0")
+            yield Fault(f"{here}/{escaped(currency)}", "must be more than 0")
 
 
 def life_stages(terms: LifeStages) -> Iterator[Fault]:
     for kind, declared in terms.events.items():
-        here = f"/events/{_escaped(kind)}"
+        here = f"/events/{escaped(kind)}"
         if not 1 <= len(declared.stage) <= STAGE_LENGTH_MAX:
             yield Fault(f"{here}/stage", f"must have 1 to {STAGE_LENGTH_MAX} characters")
         if declared.confidence is not None and not 0 <= declared.confidence <= 1:
@@ -91,7 +92,7 @@ def life_stages(terms: LifeStages) -> Iterator[Fault]:
 
 
 def traits(terms: TraitTerms) -> Iterator[Fault]:
-    places = {"/other": terms.other, **{f"/rules/{_escaped(name)}": rule for name, rule in terms.rules.items()}}
+    places = {"/other": terms.other, **{f"/rules/{escaped(name)}": rule for name, rule in terms.rules.items()}}
     for here, rule in places.items():
         if rule.keep == "most_trusted" and not rule.trusted:
             yield Fault(f"{here}/trusted", "must name the sources that are trusted, such as crm or store-*")
@@ -105,10 +106,10 @@ def _ascending(here: str, steps: Sequence[float]) -> Iterator[Fault]:
             yield Fault(f"{here}/{at}", f"must be more than the one before it, which is {earlier:g}")
 
 
-def _currency(here: str, currency: str) -> Iterator[Fault]:
+def of_currency(here: str, currency: str) -> Iterator[Fault]:
     if not _CURRENCY.fullmatch(currency):
         yield Fault(here, "must be named by a currency as three capital letters, such as KRW")
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")

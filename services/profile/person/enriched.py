@@ -69,14 +69,16 @@ def _is_value(value: object) -> bool:
 
 
 def lent(records: Records, day: int) -> dict[str, Lent]:
-    """What counts on a day, by name."""
+    """What counts on a day, by name; of a person no more names than there is room for in one record."""
     found: dict[str, Lent] = {}
     for record in records:
         for key, each in (record.enriched.held if record.enriched is not None else {}).items():
-            name = key.rpartition("/")[0]
-            if name not in found or found[name].weight() < each.weight():
-                found[name] = each
-    return {name: each for name, each in found.items() if each.until_day >= day}
+            known = found.get(key)
+            if known is not None and known.weight() < each.weight():
+                found[key] = each
+            elif known is None:
+                keep_by_mark(found, key, each, TRAITS_MAX)
+    return {key.rpartition("/")[0]: each for key, each in found.items() if each.until_day >= day}
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:

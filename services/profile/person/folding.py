@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from libs.common.events import Change, ProfileUpdated
+from services.profile.person.attributes import attributes_of
 from services.profile.person.care import CARE
 from services.profile.person.cases import CASES
 from services.profile.person.chapter import Chapter, Moment, Records
@@ -245,7 +246,7 @@ def for_delivery(customer_id: str, customer: Customer, moment: Moment, at: datet
         consents=dict(delivered(customer, moment)),
         zone=str(zone.value) if zone is not None else None,
         suppressed=suppressed([customer], moment),
-        attributes={name: trait.value for name, trait in sorted(traits.items())},
+        attributes=attributes_of(customer, moment),
         linked=customer.linked,
         updated_at=at,
     )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 _NAMES = (
     "name first_name last_name full_name given_name family_name middle_name nickname surname forename display_name"
-    " customer_name recipient recipient_name 이름 성명 고객명 수령인"
+    " customer_name recipient recipient_name 이름 성명 고객명 수령인 주문자명 수령인명 회원명"
 )
 _REACHES = (
     "email e_mail email_address mail phone phone_number mobile mobile_phone mobile_number cellphone cell_phone tel"
-    " telephone webhook device 이메일 전화번호 휴대폰 휴대전화 연락처"
+    " telephone phone_no tel_no mobile_no contact_number webhook device"
+    " 이메일 전화 전화번호 휴대폰 휴대폰번호 휴대전화 핸드폰 연락처"
 )
 _LIVES = (
     "address address_1 address_2 address1 address2 address_line_1 address_line_2 street street_address 주소 상세주소"
@@ -25,30 +27,56 @@ _TOLD_OF_OTHERS = "note other_party born_on address_mark"
 PRIVATE: Final = frozenset(f"{_NAMES} {_REACHES} {_LIVES} {_LOCATES} {_BORN} {_TOLD_OF_OTHERS}".split())
 """Traits that name or locate a person: kept here and given to delivery, never written into the history."""
 
+_HOLDERS = (
+    "traits customer contact recipient receiver sender shipping billing delivery buyer user person member guest"
+    " passenger profile orderer payer 고객 주문자 수령인 받는분 받는사람 보내는분 구매자 회원 배송 배송지"
+)
+_QUALIFIERS = "home work office mobile primary secondary emergency alternative"
+_PLACES = "store branch shop seller merchant vendor venue location warehouse 매장 지점 점포 판매자"
 
+SIGNS: Final = b" !#$%&'()*+,-./;<=>?@[]^_`{|}~"
+"""What parts the words of a field's name, or the digits of a number, and means nothing itself."""
+
+_LOWER: Final = bytes(range(256)).lower()
+
+
+@lru_cache(maxsize=8192)
 def _squeezed(name: str) -> str:
-    """`firstName`, `first_name` and `First Name` are one."""
-    return "".join(filter(str.isalnum, name.casefold()))
+    """`firstName`, `first_name`, `First.Name` and what an input method makes of them are one."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
 
 
-_SQUEEZED: Final = frozenset(map(_squeezed, PRIVATE))
-_TELLING: Final = frozenset(_squeezed(name) for name in f"{_NAMES} {_REACHES} {_LIVES}".split()) - {"device"}
+def _words(names: str) -> str:
+    return "|".join(sorted({_squeezed(name) for name in names.split()}, key=lambda word: (-len(word), word)))
+
+
+def _named(*names: str, before: str = "*") -> re.Pattern[str]:
+    """Any of these, numbered or not, behind none or `before` so many words that say whose it is."""
+    whose = f"(?:{_words(_HOLDERS)}|{_words(_QUALIFIERS)}){before}"
+    return re.compile(f"{whose}(?:{_words(' '.join(names))})s?[0-9]*")
+
+
+_ALL_PRIVATE: Final = _named(*PRIVATE)
+_TELLING: Final = _named(_NAMES, _REACHES.replace(" device", ""), _LIVES)
 """Those whose values say who it is wherever they stand; that somebody lives in Seoul does not."""
 
-_NEVER_OF_A_THING: Final = frozenset(
-    _squeezed(name)
-    for name in f"{_REACHES} {_BORN} first_name last_name full_name given_name family_name middle_name surname forename"
-    " customer_name recipient recipient_name 성명 고객명 수령인".split()
-) - {"device", "tel", "telephone", "phone", "phonenumber", "전화번호", "연락처", "webhook"}
+_OF_SOMEBODY: Final = _named(*PRIVATE, before="+")
+_NEVER_OF_A_PLACE: Final = _named(
+    "email e_mail email_address mail mobile mobile_phone mobile_number mobile_no cellphone cell_phone 이메일 휴대폰"
+    " 휴대폰번호 휴대전화 핸드폰 first_name last_name full_name given_name family_name middle_name surname forename"
+    " customer_name recipient recipient_name 성명 고객명 수령인 주문자명 수령인명 회원명",
+    _BORN,
+)
+_NUMBERS = "phone phone_number phone_no tel tel_no telephone contact_number 전화 전화번호 연락처"
+_NEVER_OF_A_THING: Final = re.compile(f"{_NEVER_OF_A_PLACE.pattern}|{_named(_NUMBERS).pattern}")
 """Those that stand for a person in whatever object they are; articles have names too, and branches telephones."""
 
-_HOLDERS: Final = frozenset(
-    "traits customer contact recipient receiver sender shipping billing shippingaddress billingaddress buyer user"
-    " person member guest passenger profile orderer 주문자 받는분 배송지".split()
+_HOLDER: Final = re.compile(f"(?:{_words(_HOLDERS)})(?:s|address|info|details?|정보)?")
+_PLACE: Final = re.compile(f"(?:{_words(_PLACES)})(?:s|info|details?|정보|{_words(_NUMBERS)})?")
+_CODE: Final = re.compile(
+    "(?:.*(?:id|sku|ean|upc|gtin|isbn|code|barcode|serial|order|receipt|invoice|contract|product)|(?:order|receipt|"
+    "invoice|product|serial|contract|case)(?:no|number))s?"
 )
-
-SPELLINGS: Final = frozenset(name.replace("_", sign).encode() for name in PRIVATE for sign in ("_", "", "-", " "))
-"""Bytes, in lower case, one of which stands between quotation marks where `without_contact_data` may find something."""
 
 
 def any_of(words: Collection[bytes]) -> bytes:
@@ -62,15 +90,44 @@ def any_of(words: Collection[bytes]) -> bytes:
     return pattern + b"?" if parts and b"" in words else pattern
 
 
+# Read backwards a field begins with a colon, which is rarer than what its name begins with, whoever it is said of.
+_ENDS: Final = [_squeezed(name).encode()[::-1] for name in PRIVATE]
+_FIELD: Final = re.compile(
+    b':"' + any_of([*_ENDS, *(b"s" + end for end in _ENDS), *(b"%d" % digit for digit in range(10))])
+).search
+
+
+def folded(body: bytes) -> bytes:
+    """JSON in which names of fields, and what is looked for, stand in one piece and in lower case."""
+    return body.translate(_LOWER, SIGNS)
+
+
+def may_be_private(folded: bytes) -> bool:
+    """Whether `without_contact_data` may find something in JSON in plain signs; cheap, and sometimes too careful."""
+    return _FIELD(folded[::-1]) is not None
+
+
 @lru_cache(maxsize=8192)
 def is_private(name: str) -> bool:
-    return _squeezed(name) in _SQUEEZED
+    return _ALL_PRIVATE.fullmatch(_squeezed(name)) is not None
 
 
 @lru_cache(maxsize=8192)
 def is_telling(name: str) -> bool:
     """Whether the value of such a trait names or reaches the person wherever it stands."""
-    return _squeezed(name) in _TELLING
+    return _TELLING.fullmatch(_squeezed(name)) is not None
+
+
+@lru_cache(maxsize=8192)
+def is_place(name: str) -> bool:
+    """Whether a field holds a branch or shop, or the telephone number of one."""
+    return _PLACE.fullmatch(_squeezed(name)) is not None
+
+
+@lru_cache(maxsize=8192)
+def is_code(name: str) -> bool:
+    """Whether a field holds what tells one thing from another."""
+    return _CODE.fullmatch(_squeezed(name)) is not None
 
 
 def without_contact_data(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,15 +138,23 @@ def without_contact_data(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _kept(name, value) for name, value in data.items() if not is_private(name)}
 
 
-def _kept(name: str, value: Any) -> Any:
+def _kept(name: str, value: Any, place: bool = False) -> Any:
     if isinstance(value, Mapping):
-        if _squeezed(name) in _HOLDERS:
+        if _holds_people(name):
             return without_contact_data(value)
-        return {inner: _kept(inner, each) for inner, each in value.items() if not _is_of_people(inner)}
+        place = place or is_place(name)
+        return {inner: _kept(inner, each, place) for inner, each in value.items() if not _is_of_people(inner, place)}
     if isinstance(value, list):
-        return [_kept(name, each) if isinstance(each, Mapping | list) else each for each in value]
+        return [_kept(name, each, place) if isinstance(each, Mapping | list) else each for each in value]
     return value
 
 
-def _is_of_people(name: str) -> bool:
-    return _squeezed(name) in _NEVER_OF_A_THING
+@lru_cache(maxsize=8192)
+def _holds_people(name: str) -> bool:
+    return _HOLDER.fullmatch(_squeezed(name)) is not None
+
+
+@lru_cache(maxsize=8192)
+def _is_of_people(name: str, place: bool) -> bool:
+    found, never = _squeezed(name), _NEVER_OF_A_PLACE if place else _NEVER_OF_A_THING
+    return never.fullmatch(found) is not None or _OF_SOMEBODY.fullmatch(found) is not None

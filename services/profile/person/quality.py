@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from services.profile.person.contacts import all_contacts, confirmed_ms
 from services.profile.person.definitions import Definitions
 from services.profile.person.keeping import Statement, text_of
 from services.profile.person.occurrence import Occurrence
-from services.profile.person.traits import all_traits
+from services.profile.person.traits import all_traits, left_out
 
 HOME_TRAITS: Final = ("home_branch", "branch")
 _BRANCH_MAX: Final = 200
@@ -53,10 +54,11 @@ def home_branch(records: Records, definitions: Definitions) -> str:
 def missing(records: Records, definitions: Definitions) -> list[str]:
     """What should be known and is not."""
     traits, contacts = all_traits(records, definitions), all_contacts(records)
+    known: Mapping[str, Any] = {**traits, **contacts} if contacts else traits
     found = []
     for what, names in definitions.quality.expected.items():
         for name in names:
-            if name in contacts or ((trait := traits.get(name)) is not None and trait.value not in (None, "")):
+            if name in known and known[name].value is not None and known[name].value != "":
                 break
         else:
             found.append(what)
@@ -86,6 +88,7 @@ def _shown(records: Records, at: Moment) -> dict[str, Any] | None:
         **_fields(records, at),
         **_freshness(records, at),
         "missing": missing(records, at.definitions),
+        **left_out(records),
         "confirmed_at": from_ms(confirmed) if confirmed else None,
         "home_branch": home_branch(records, at.definitions) or None,
     }

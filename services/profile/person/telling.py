@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from services.profile.person.private import is_telling, without_contact_data
+from services.profile.person import telephones
+from services.profile.person.private import folded, is_code, is_place, is_telling, without_contact_data
 
 if TYPE_CHECKING:
     from services.profile.person.state import Customer
@@ -20,8 +21,7 @@ _DIGITS_COMPARED = 8
 _ASCII_LETTER = "[0-9A-Za-z]"
 # Bounded: a long run without an @ would be gone through once from each of its signs.
 _EMAIL = re.compile(r"[^\s@<>\"'(),;:]{1,64}@[^\s@<>\"'(),;:.]+\.[^\s@<>\"'(),;:]+")
-_NUMBER = re.compile(r"(?<![\d.+-])(?:\+\d[\d -]{7,18}\d|0\d{1,2}[- .]?\d{3,4}[- .]?\d{4})(?![\d.])")
-_CHANGING = re.compile(r'["\\\x00-\x1f\u00c0-\u024f\u0370-\u052f\u1e00-\u1fff]+')
+_CHANGING = re.compile(r'["\\:\x00-\x1f\u00c0-\u024f\u0370-\u052f\u1e00-\u1fff]+')
 _RUN = re.compile(r"\d(?:[ .()/-]{0,3}\d){6,}")
 
 Test = Callable[[str], bool]
@@ -43,50 +43,75 @@ def telling_values(traits: Iterable[tuple[str, Trait]]) -> list[str]:
 
 
 def needles_of(values: Iterable[str]) -> tuple[bytes, ...]:
-    """What to look for in JSON whose Latin letters are in lower case, so that none of `values` is overlooked."""
+    """What to look for in JSON as `folded` has it, so that none of `values` is overlooked."""
     return tuple([needle for value in values for needle in _needles(value)])
 
 
 def _needles(value: str) -> tuple[bytes, ...]:
-    """Of what ends in a digit the last four signs, which stay together however a number is written; of mail nothing."""
+    """Of a telephone number the end, which is the same in all its forms; of mail nothing, for its @ is looked for."""
     if "@" in value:
         return ()
-    if value[-1:].isdigit() and value[-4:].isalnum():
-        value = value[-4:]
-    if value.isascii() and value.isprintable() and '"' not in value and "\\" not in value:
-        return (value.lower().encode(),) if len(value) >= BYTES_MIN else ()
+    value = _digits(value) or value
+    if not value.isascii():
+        value = unicodedata.normalize("NFC", value)
     # What JSON escapes, and letters whose other case has other bytes.
-    part = max(_CHANGING.split(value), key=len).lower().encode()
+    part = folded(max(_CHANGING.split(value), key=len).lower().encode())
     if len(part) >= BYTES_MIN:
         return (part,)
-    return tuple({form.encode().lower() for form in (value, value.lower(), value.upper())}) if len(value) > 1 else ()
+    forms = {folded(form.encode()) for form in (value, value.lower(), value.upper())} if len(value) > 1 else set()
+    return tuple(forms - {b""})
 
 
-def may_reach(lowered: bytes) -> bool:
-    """Whether an e-mail address may stand in JSON, or something behind escapes that nobody has looked at."""
-    return b"@" in lowered or b"\\u" in lowered
+def last_of(value: str) -> bytes:
+    """What is quickly looked for in place of `value` in JSON as `folded` has it."""
+    end = value[-BYTES_MIN:]
+    return end.lower().encode() if end.isalnum() else folded(end.lower().encode())
 
 
-def may_tell(lowered: bytes, needles: Iterable[bytes]) -> bool:
-    """Whether JSON, in lower case, might hold one of these, or an e-mail address; cheap, and sometimes too careful."""
-    return may_reach(lowered) or any(needle in lowered for needle in needles)
+_PLAIN: Final = bytes(each for each in range(256) if each not in b"@\\+\xc2\xcc\xcd\xe1\xe2\xe3\xef")
+
+
+def may_reach(body: bytes, found: bytes) -> bool:
+    """Whether an e-mail address or a telephone number may stand in JSON, or what nobody sees before it is decoded.
+
+    That are escapes, and signs that have another form: letters in pieces or of full width, unusual dashes and blanks.
+    """
+    strange = body.translate(None, _PLAIN)
+    return bool(strange.strip(b"+")) or telephones.may_stand_in(body, found)
+
+
+def may_tell(found: bytes, needles: Iterable[bytes]) -> bool:
+    """Whether JSON as `folded` has it might hold one of these."""
+    for needle in needles:
+        if needle in found:
+            return True
+    return False
 
 
 def without_telling(data: Any, values: Iterable[str]) -> Any:
-    """The same without texts and numbers that hold one of `values` or reach anybody; an object loses the field."""
-    return _cleaned(data, telltale_of(values, reaching=True))
+    """The same without texts and numbers that hold one of `values` or reach anybody; an object loses the field.
+
+    The telephone number of a branch or shop reaches nobody.
+    """
+    names = telltale_of(values, reaching=True)
+
+    def tells(text: str, field: str) -> bool:
+        return names(text) or (not is_place(field) and telephones.stands_in(plain(text), in_code=is_code(field)))
+
+    return _cleaned(data, tells, "")
 
 
 def telltale_of(values: Iterable[str], *, reaching: bool = False) -> Test:
     """Says of a text whether it holds one of `values`, or (`reaching`) any e-mail address."""
     numbers = {digits for value in values if (digits := _digits(value))}
-    words = {_plain(value) for value in values if len(value.encode()) >= BYTES_MIN}
+    words = {plain(value) for value in values if len(value.encode()) >= BYTES_MIN}
     pattern = re.compile("|".join(map(_bounded, sorted(words)))) if words else None
 
     def tells(text: str) -> bool:
-        if reaching and _EMAIL.search(text) is not None:
+        text = plain(text)
+        if reaching and _mail_stands_in(text):
             return True
-        if pattern is not None and pattern.search(_plain(text)) is not None:
+        if pattern is not None and pattern.search(text) is not None:
             return True
         if not numbers:
             return False
@@ -99,16 +124,21 @@ def telltale_of(values: Iterable[str], *, reaching: bool = False) -> Test:
 def history_of(value: Any, values: Sequence[str]) -> Any:
     """What a trait says, as the history keeps it: nothing where it names or reaches somebody after all."""
     if isinstance(value, str):
-        named = any(each.casefold() in value.casefold() for each in values if len(each.encode()) >= BYTES_MIN)
-        return None if named or reaches_somebody(value) else value
+        text = plain(value)
+        named = any(plain(each) in text for each in values if len(each.encode()) >= BYTES_MIN)
+        return None if named or reaches_somebody(text) else value
     if isinstance(value, Mapping):
         return without_telling(without_contact_data(value), values)
     return without_telling(value, values) if isinstance(value, list) else value
 
 
 def reaches_somebody(text: str) -> bool:
-    """Whether there is an e-mail address or a telephone number in it, whosever it is."""
-    return _EMAIL.search(text) is not None or _NUMBER.search(text) is not None
+    """Whether there is an e-mail address or a telephone number in a plain text, whosever it is."""
+    return _mail_stands_in(text) or telephones.stands_in(text)
+
+
+def _mail_stands_in(text: str) -> bool:
+    return "@" in text and _EMAIL.search(text) is not None
 
 
 def _digits(value: str) -> str:
@@ -117,8 +147,17 @@ def _digits(value: str) -> str:
     return value[-_DIGITS_COMPARED:] if is_number else ""
 
 
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
+_SAME: Final = {
+    **dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF)),
+    **dict.fromkeys((0xB7, 0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2212), "-"),
+}
+
+
+def plain(text: str) -> str:
+    """As it is compared: letters in one piece and without case, the usual digits and dashes, nothing unseen."""
+    if text.isascii():
+        return text.casefold()
+    return unicodedata.normalize("NFKC", text).translate(_SAME).casefold()
 
 
 def spaced(word: str) -> str:
@@ -135,17 +174,21 @@ def _bounded(word: str) -> str:
     return before + spaced(word) + behind
 
 
-def _cleaned(value: Any, tells: Test) -> Any:
+def _cleaned(value: Any, tells: Callable[[str, str], bool], field: str) -> Any:
+    """`field` is where it stands: the nearest one that has a name, or the one around it that holds a place."""
     if isinstance(value, Mapping):
-        return {
-            name: _cleaned(each, tells) for name, each in value.items() if not _is_told(each, tells) and not tells(name)
-        }
+        kept = {}
+        for name, each in value.items():
+            inner = field if is_place(field) else name
+            if not _is_told(each, tells, inner) and not tells(name, ""):
+                kept[name] = _cleaned(each, tells, inner)
+        return kept
     if isinstance(value, list):
-        return [_cleaned(each, tells) for each in value if not _is_told(each, tells)]
+        return [_cleaned(each, tells, field) for each in value if not _is_told(each, tells, field)]
     return value
 
 
-def _is_told(value: Any, tells: Test) -> bool:
+def _is_told(value: Any, tells: Callable[[str, str], bool], field: str) -> bool:
     if isinstance(value, str):
-        return tells(value)
-    return isinstance(value, int) and not isinstance(value, bool) and tells(str(value))
+        return tells(value, field)
+    return isinstance(value, int) and not isinstance(value, bool) and tells(str(value), field)

@@ -17,28 +17,35 @@ from services.profile.person.chapter import Chapter, Moment, Records
 from services.profile.person.definitions import Definitions
 from services.profile.person.keeping import written
 from services.profile.person.occurrence import Occurrence
-from services.profile.person.panes import make_room
 from services.profile.person.private import is_private
 from services.profile.person.telling import history_of, telling_values
-from services.profile.person.trait_terms import TraitRule, TraitTerms
+from services.profile.person.trait_room import has_place, is_full, room_of, without_room
+from services.profile.person.trait_terms import TraitRule
 
 HAND: Final = "dangol/api/"
 RULES: Final = "dangol/rules/"
-TRAITS_MAX: Final = 300
-_NAME_LENGTH_MAX: Final = 200
 
 
 class Trait(Struct, array_like=True, gc=False):
-    """`received_ms` is kept where it decides."""
+    """`received_ms` is kept where it decides; `room` are the bytes of the largest value that was ever said of it."""
 
     value: Any
     at_ms: int
     source: str = ""
     received_ms: int = 0
+    room: int = 0
 
 
 class Traits(Struct, array_like=True, gc=False):
+    """`filled` is the room of all together, `end` the first name by lot for which there was none.
+
+    `refused` counts what was said in more bytes than a value may have.
+    """
+
     held: dict[str, Trait] = {}
+    filled: int = 0
+    end: str = ""
+    refused: int = 0
 
 
 def keep_newer(held: dict[str, Trait], name: str, found: Trait) -> bool:
@@ -105,33 +112,51 @@ def _set(held: Traits, event: Occurrence, definitions: Definitions) -> bool:
     changed = False
     terms, traits = definitions.traits, held.held
     for name, value in statements(event).items():
-        if name not in traits and not _has_room(traits, name):
+        room = room_of(name, value)
+        if not room:
+            held.refused, changed = held.refused + 1, True
             continue
+        known = traits.get(name)
+        if known is None and not has_place(name, held.end):
+            continue
+        before = known.room if known is not None else 0
         rule = terms.rule(name)
         received_ms = event.received_ms if rule.keep == "never_overwrite" else 0
-        changed |= keep(traits, name, Trait(value, event.at_ms, event.source, received_ms), rule)
+        found = Trait(value, event.at_ms, event.source, received_ms, max(room, before))
+        changed |= keep(traits, name, found, rule)
+        if room > before:
+            traits[name].room, held.filled, changed = room, held.filled + room - before, True
+    if is_full(len(traits), held.filled):
+        _give_up(held)
     return changed
 
 
-def _has_room(held: dict[str, Trait], name: str) -> bool:
-    """Of too many names those stay that come first by a fixed lot, whatever order they came in."""
-    if len(name) > _NAME_LENGTH_MAX:
-        return False
-    return len(held) < TRAITS_MAX or make_room(held, name)
+def _give_up(held: Traits) -> None:
+    for name in without_room(held.held):
+        held.filled -= held.held.pop(name).room
+        held.end = name
 
 
-def all_traits(records: Records, definitions: Definitions | None = None) -> dict[str, Trait]:
-    """What counts of what several records were told; by the shipped rules where none are given."""
+def all_traits(records: Records, definitions: Definitions) -> dict[str, Trait]:
+    """What counts of what several records were told; together no more than there is room for in one."""
     held = [each.traits.held for each in records if each.traits is not None]
     if len(held) == 1:
         return held[0]
-    terms = definitions.traits if definitions is not None else TraitTerms()
     whole: dict[str, Trait] = {}
     for traits in held:
         for name, trait in traits.items():
-            if name in whole or _has_room(whole, name):
-                keep(whole, name, trait, terms.rule(name))
+            keep(whole, name, trait, definitions.traits.rule(name))
+    if is_full(len(whole), sum(trait.room for trait in whole.values())):
+        for name in without_room(whole):
+            del whole[name]
     return whole
+
+
+def left_out(records: Records) -> dict[str, Any]:
+    """What of the traits that were said is not kept, where anything is not: for whoever wonders."""
+    held = [each.traits for each in records if each.traits is not None]
+    found = {"too_long": sum(each.refused for each in held), "without_room": any(each.end for each in held)}
+    return {"traits_left_out": found} if any(found.values()) else {}
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:

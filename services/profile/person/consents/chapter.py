@@ -13,8 +13,17 @@ from services.profile.person.chapter import Chapter, Moment, Records
 from services.profile.person.consents.duties import RECONFIRM, days_owed, place_of
 from services.profile.person.consents.held import Consents, take, union
 from services.profile.person.consents.speech import EVERY, PENDING, READERS, key_of, statements
-from services.profile.person.consents.standing import LAST_DAY, Standing, refusal, standings
+from services.profile.person.consents.standing import (
+    LAST_DAY,
+    Standing,
+    is_granted,
+    keys_of,
+    refusal,
+    standing_of,
+    standings,
+)
 from services.profile.person.definitions import Definitions
+from services.profile.person.keeping import written
 from services.profile.person.occurrence import Occurrence
 
 if TYPE_CHECKING:
@@ -40,17 +49,22 @@ def _fields(records: Records, at: Moment) -> dict[str, Any]:
     held = union(records, at.definitions.consents)
     if held is None:
         return {}
-    found = standings(held, at)
     seen: dict[str, Any] = {}
     waiting = False
-    for key, standing in found.items():
+    for key in keys_of(held):
+        slot = held.slots.get(key)
+        if slot is None or slot.asked:
+            if (standing := standing_of(held, key, at)) is None:
+                continue
+            granted, waiting = standing.granted, waiting or standing.status == PENDING
+        else:
+            granted = is_granted(held, key, slot, at)
         name = field_of(key)
-        seen[name] = standing.granted and seen.get(name, True)
-        waiting |= standing.status == PENDING
+        seen[name] = granted and seen.get(name, True)
     seen["consent_pending"] = waiting
     seen["consent_reconfirm_due"] = seen["consent_duty_overdue"] = False
-    for duty, from_day, due_day in days_owed(held, place_of(records, at.definitions.consents), at):
-        seen[f"consent_{duty}_due_on"] = date.fromordinal(due_day).isoformat()
+    for duty, from_day, due_day in days_owed(held, place_of(records, at.definitions), at):
+        seen[f"consent_{duty}_due_on"] = written(due_day)
         seen["consent_duty_overdue"] |= at.day > due_day
         seen["consent_reconfirm_due"] |= duty == RECONFIRM and at.day >= from_day
     return seen
@@ -66,7 +80,7 @@ def _due(records: Records, at: Moment) -> int | None:
     if held is None:
         return None
     days: list[int] = []
-    for duty, from_day, due_day in days_owed(held, place_of(records, at.definitions.consents), at):
+    for duty, from_day, due_day in days_owed(held, place_of(records, at.definitions), at):
         days += (from_day, due_day + 1) if duty == RECONFIRM else (due_day + 1,)
     if any(slot.asked for slot in held.slots.values()):
         found = standings(held, at).values()

@@ -10,10 +10,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from services.profile.person.chapter import Moment, Records
-from services.profile.person.consent_terms import ConsentTerms, Duties
-from services.profile.person.consents.held import Consents, Slot
+from services.profile.person.consent_terms import Duties
+from services.profile.person.consents.held import Consents, Said, Slot
 from services.profile.person.consents.speech import EVERY, parts_of
 from services.profile.person.consents.standing import LAST_DAY, is_granted, standing_of
+from services.profile.person.definitions import Definitions
 from services.profile.person.traits import all_traits
 
 NOTICE: Final = "notice"
@@ -33,24 +34,24 @@ class Owed(Struct, frozen=True, gc=False):
     keys: tuple[str, ...]
 
 
-def place_of(records: Records, terms: ConsentTerms) -> Duties:
+def place_of(records: Records, definitions: Definitions) -> Duties:
     """The duties towards somebody, by the country that they name, else their zone, else the company's own."""
-    place = ""
-    country = _trait(records, "country")
+    terms, place = definitions.consents, ""
+    country = _trait(records, "country", definitions)
     if country:
         place = terms.jurisdictions.get(country, country)
-    elif zone := _trait(records, "zone"):
+    elif zone := _trait(records, "zone", definitions):
         place = terms.zones.get(zone, "")
     return terms.duties.get(place) or terms.duties.get(terms.jurisdiction) or Duties()
 
 
-def _trait(records: Records, name: str) -> str:
+def _trait(records: Records, name: str, definitions: Definitions) -> str:
     held: Any = None
     if len(records) == 1:
         traits = records[0].traits
         held = traits.held.get(name) if traits is not None else None
     else:
-        held = all_traits(records).get(name)
+        held = all_traits(records, definitions).get(name)
     return held.value if held is not None and isinstance(held.value, str) else ""
 
 
@@ -69,16 +70,12 @@ def _in_order(since: dict[str, int]) -> tuple[str, ...]:
 def days_owed(held: Consents, duties: Duties, at: Moment) -> list[tuple[str, int, int]]:
     """Duty, first and last day of each kind that is owed, as `owed` has it; asked for often."""
     first_ms: int | None = None
-    turn: int | None = None
-    for key, slot in _owing(held, at):
+    for key, slot in held.slots.items():
         if slot.spoken or slot.asked:
             ms = _untold_ms(held, key, slot, at)
-            if ms is not None and (first_ms is None or ms < first_ms):
+            if ms is not None and (first_ms is None or ms < first_ms) and _owes(key, at):
                 first_ms = ms
-        if slot.yes is not None or slot.asked:
-            day = _turn(held, key, slot, duties, at)
-            if day is not None and (turn is None or day < turn):
-                turn = day
+    turn = _first_turn(held, duties, at) if duties.reconfirm_years else None
     found = []
     if first_ms is not None and duties.notice_days:
         day = at.definitions.day_of(first_ms)
@@ -88,13 +85,32 @@ def days_owed(held: Consents, duties: Duties, at: Moment) -> list[tuple[str, int
     return found
 
 
+def _first_turn(held: Consents, duties: Duties, at: Moment) -> int | None:
+    """The first of all turns. Of consents that were never confirmed anew the oldest has it, so that one is enough."""
+    first: int | None = None
+    plain: list[tuple[int, str]] = []
+    for key, slot in held.slots.items():
+        if slot.asked or held.reconfirmed:
+            day = _turn(held, key, slot, duties, at) if _owes(key, at) else None
+            if day is not None and (first is None or day < first):
+                first = day
+        elif slot.yes is not None:
+            plain.append((slot.yes.at_ms, key))
+    for _, key in sorted(plain):
+        slot = held.slots[key]
+        if _owes(key, at) and is_granted(held, key, slot, at):
+            day = _next_turn(held, key, slot.yes, duties, at)
+            return day if first is None or (day is not None and day < first) else first
+    return first
+
+
 def done_ms(held: Consents, duty: str) -> int | None:
     """When a duty was last done, for whatever consent (Unix milliseconds)."""
     return max((held.noticed if duty == NOTICE else held.reconfirmed).values(), default=None)
 
 
 def _owing(held: Consents, at: Moment) -> list[tuple[str, Slot]]:
-    return [item for item in held.slots.items() if ":" not in item[0] or _owes(item[0], at)]
+    return [item for item in held.slots.items() if _owes(item[0], at)]
 
 
 def _untold_ms(held: Consents, key: str, slot: Slot, at: Moment) -> int | None:
@@ -117,6 +133,10 @@ def _turn(held: Consents, key: str, slot: Slot, duties: Duties, at: Moment) -> i
     yes = slot.yes
     if slot.asked and (standing := standing_of(held, key, at)) is not None:
         yes = standing.said
+    return _next_turn(held, key, yes, duties, at)
+
+
+def _next_turn(held: Consents, key: str, yes: Said | None, duties: Duties, at: Moment) -> int | None:
     if yes is None:
         return None
     settled = None
@@ -126,6 +146,8 @@ def _turn(held: Consents, key: str, slot: Slot, duties: Duties, at: Moment) -> i
 
 
 def _owes(key: str, at: Moment) -> bool:
+    if ":" not in key:
+        return True
     _, _, purpose = key.partition(":")
     return not purpose or purpose == EVERY or at.definitions.consents.purpose(purpose).owes
 
