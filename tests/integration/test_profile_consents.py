@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -247,6 +248,7 @@ async def test_it_is_said_when_the_time_comes_to_confirm_a_consent_anew(profile:
 async def _seconds(count: int) -> AsyncIterator[int]:
     for second in range(count):
         yield second
+        await asyncio.sleep(1)
 
 
 async def test_people_of_several_records_are_owed_once_and_answered_by_any(profile: Profile) -> None:

@@ -222,3 +222,12 @@ def test_the_last_word_by_hand_is_believed_for_its_days() -> None:
         last = by_hand("retired", 41)
         customer = folded(*events, last, said("single", 42), by_rule("family", 43), event("life.childbirth", 44))
         assert seen(customer, 45)["life_stage"] == "retired"
+
+
+def test_a_message_says_the_stage_that_is_believed_and_not_what_a_source_says_of_it() -> None:
+    customer = folded(said("single", 1), event("life.marriage", 3), event("identify", 4, traits={"tier": "gold"}))
+    told = [person.for_delivery("c", customer, Moment(FIRST_DAY + day, DEFINED), FIRST).attributes for day in (2, 5)]
+    assert told[1] == {"life_stage": "married", "life_stage_since": written(3), "tier": "gold"}
+    assert told[0]["life_stage"] == "single"
+    claimed = folded(event("identify", 1, traits={"life_stage_since": "1066-10-14", "tier": "gold"}))
+    assert person.for_delivery("c", claimed, Moment(FIRST_DAY, DEFINED), FIRST).attributes == {"tier": "gold"}

@@ -19,8 +19,9 @@ from services.profile.person.folding import CHAPTERS
 from services.profile.person.grades import GRADES
 from services.profile.person.lifecycle import LIFECYCLE
 from services.profile.person.measure_terms import Grade, Grades, Lifecycle, Rfm
-from services.profile.person.panes import KEPT_DAYS, RUN_GAP_DAYS
+from services.profile.person.panes import RUN_GAP_DAYS
 from services.profile.person.rfm import RFM
+from services.profile.person.series import KEPT_DAYS
 
 FIRST = datetime(2023, 1, 1, 3, tzinfo=UTC)
 FIRST_DAY = FIRST.date().toordinal()

@@ -18,9 +18,10 @@ from libs.common.clock import to_ms
 from services.profile import person
 from services.profile.person import Customer, Definitions, Moment, Occurrence, folding
 from services.profile.person.folding import CHAPTERS
-from services.profile.person.panes import KEPT_DAYS, NAMES_MAX, RUN_GAP_DAYS, extend
+from services.profile.person.panes import NAMES_MAX, RUN_GAP_DAYS, extend
 from services.profile.person.purchases import WINDOWS_DAYS
 from services.profile.person.responses import RESPONSES
+from services.profile.person.series import KEPT_DAYS, read
 
 DEFINED = Definitions()
 FIRST = datetime(2023, 1, 1, 3, tzinfo=UTC)
@@ -279,7 +280,7 @@ def test_state_stays_small_for_a_customer_with_a_hundred_thousand_events() -> No
         person.apply(customer, found, DEFINED)
     held = customer.purchases
     assert held is not None
-    assert len(held.money["KRW"].days) <= KEPT_DAYS
+    assert len(read(held.money["KRW"].days)) <= KEPT_DAYS
     assert max(len(held.branches), len(held.categories)) <= NAMES_MAX
     assert len(msgspec.msgpack.encode(customer)) < 20_000
 

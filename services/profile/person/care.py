@@ -63,7 +63,7 @@ def responsible(records: Records) -> dict[str, Assigned]:
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
     del at
-    if all(each.care is None for each in records):
+    if (len(records) == 1 and records[0].care is None) or all([each.care is None for each in records]):
         return {}
     main = responsible(records).get(MAIN)
     return {

@@ -119,15 +119,28 @@ def _resolution(event: Occurrence) -> Resolved:
 
 def cases_of(records: Records) -> list[Case]:
     """The newest first; a case that was opened as a question and became a complaint is a complaint."""
+    return sorted(_cases(records), key=lambda case: (case.opened, case.id), reverse=True)
+
+
+def _cases(records: Records, *, answered: bool = True) -> list[Case]:
+    """In no order, and without questions that were answered as they were asked where those are not wanted."""
     held = [each.cases for each in records if each.cases is not None]
     if not held:
         return []
     resolved = newest_of(each.resolved for each in held)
     reopened = newest_of(each.reopened for each in held)
     opened = {**newest_of(each.requests for each in held), **newest_of(each.complaints for each in held)}
-    found = [_case(name, each, reopened.get(name), resolved) for name, each in opened.items()]
+    found = [
+        _case(name, each, reopened.get(name), resolved)
+        for name, each in opened.items()
+        if answered or not _is_answered(name, each) or name in reopened
+    ]
     found += [_case(name, each, each, resolved) for name, each in reopened.items() if name not in opened]
-    return sorted(found, key=lambda case: (case.opened, case.id), reverse=True)
+    return found
+
+
+def _is_answered(name: str, opened: Opened) -> bool:
+    return opened.kind == INQUIRY and name == opened.event_id
 
 
 def _case(name: str, opened: Opened, again: Opened | None, resolved: Mapping[str, Resolved]) -> Case:
@@ -138,7 +151,7 @@ def _case(name: str, opened: Opened, again: Opened | None, resolved: Mapping[str
     last = max(candidates, default=None)
     if last is not None and last.at_ms >= max(opened.at_ms, again_ms):
         return Case(name, opened, again_ms, last.at_ms, last.outcome)
-    answered = opened.kind == INQUIRY and name == opened.event_id and not again_ms
+    answered = _is_answered(name, opened) and not again_ms
     return Case(name, opened, again_ms, opened.at_ms if answered else 0, "")
 
 
@@ -148,13 +161,16 @@ def _open(cases: Sequence[Case]) -> Iterator[Case]:
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
     del at
-    cases = cases_of(records)
-    if not cases:
+    if len(records) == 1 and records[0].cases is None:
         return {"open_complaint": False}
+    held = [each.cases for each in records if each.cases is not None]
+    if not any([each.requests or each.complaints or each.reopened for each in held]):
+        return {"open_complaint": False}
+    cases = _cases(records, answered=False)
     seen: dict[str, Any] = {
         "open_complaint": any(each.opened.kind == COMPLAINT for each in _open(cases)),
         "open_case_count": sum(1 for _ in _open(cases)),
-        "complaint_count": sum(each.cases.complaint_count for each in records if each.cases is not None),
+        "complaint_count": sum([each.complaint_count for each in held]),
     }
     settled = max((each.settled_ms for each in cases if each.opened.kind == COMPLAINT), default=0)
     if settled:
@@ -189,7 +205,9 @@ def _written(case: Case) -> dict[str, Any]:
 
 def _suppresses(records: Records, at: Moment) -> Iterable[str]:
     del at
-    open_complaint = any(each.opened.kind == COMPLAINT for each in _open(cases_of(records)))
+    if len(records) == 1 and records[0].cases is None:
+        return ()
+    open_complaint = any([each.opened.kind == COMPLAINT for each in _open(_cases(records, answered=False))])
     return ("open_complaint",) if open_complaint else ()
 
 

@@ -235,6 +235,8 @@ _SEEN: Final = (
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
+    if len(records) == 1 and records[0].contacts is None:
+        return {}
     held = all_contacts(records)
     if not held:
         return {}

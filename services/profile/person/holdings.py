@@ -143,10 +143,9 @@ def _holding(name: str, begun: Begun, ending: Ending | None, over: Over | None) 
 
 
 def _none(records: Records) -> bool:
-    for each in records:
-        if each.holdings is not None:
-            return False
-    return True
+    if len(records) == 1:
+        return records[0].holdings is None
+    return all([each.holdings is None for each in records])
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, TypeVar
 
@@ -114,6 +115,7 @@ def day_of(value: object) -> int:
     return day.toordinal() if day.year < date.max.year else 0
 
 
+@lru_cache(maxsize=4096)
 def written(day: int) -> str | None:
     """A day as everybody writes it; None for the day that nobody named."""
     return date.fromordinal(day).isoformat() if day else None

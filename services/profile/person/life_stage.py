@@ -220,6 +220,8 @@ def _split(records: Records, at: Moment) -> tuple[list[Step], list[Step]]:
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
+    if len(records) == 1 and records[0].life_stage is None:
+        return {}
     past, _ = _split(records, at)
     if not past or past[-1].stage == _UNKNOWN:
         return {}
@@ -232,6 +234,8 @@ def _day(at_ms: int, at: Moment) -> str:
 
 
 def _due(records: Records, at: Moment) -> int | None:
+    if len(records) == 1 and records[0].life_stage is None:
+        return None
     _, coming = _split(records, at)
     return at.definitions.day_of(coming[0].said.at_ms) if coming else None
 

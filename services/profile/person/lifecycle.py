@@ -63,19 +63,17 @@ def _returns(runs: list[int], terms: Lifecycle) -> tuple[int, int]:
 
 def next_day(runs: list[int], day: int, terms: Lifecycle) -> int | None:
     """The first day after `day` on which the stage changes by itself."""
-    now = step_at(runs, day, terms)
-    _, won_back = _returns(runs, terms)
-    for later in sorted(
-        (
-            runs[-1] + terms.at_risk_days,
-            runs[-1] + terms.lapsed_days,
-            runs[0] + terms.new_days,
-            won_back + terms.won_back_days,
-        )
-    ):
-        if later > day and step_at(runs, later, terms)[:2] != now[:2]:
-            return later
-    return None
+    last = runs[-1]
+    if day >= last + terms.lapsed_days:
+        return None
+    if day >= (fades := last + terms.at_risk_days):
+        return last + terms.lapsed_days
+    back, won_back = _returns(runs, terms)
+    if not back:
+        until = runs[0] + terms.new_days
+    else:
+        until = won_back + terms.won_back_days if won_back else 0
+    return until if day < until < fades else fades
 
 
 def steps(runs: list[int], day: int, terms: Lifecycle) -> list[Step]:

@@ -1,21 +1,14 @@
-"""How is a purchase history kept in little room? A pane per day and currency, runs of days, and counts by name.
+"""How is what happens often kept in little room? Days as runs, joined where they lie close, and counts by name.
 
-Panes go back two years from the newest one, totals for ever. Runs are all days, joined where they lie close together.
 None of it depends on the order in which it came: what had to go would have gone in any order.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
-from decimal import Context, Decimal
 from typing import Any, Final
 from zlib import crc32
-
-from msgspec import Struct
-
-KEPT_DAYS: Final = 730
-"""How far back panes go from the newest of them: the longest window, and as long as a grade may be kept after it."""
 
 RUN_GAP_DAYS: Final = 14
 """Days that lie closer together are one run: no definition may ask for a shorter silence."""
@@ -25,97 +18,6 @@ RUNS_BEGIN: Final = 726_468
 
 NAMES_MAX: Final = 48
 _NAME_LENGTH_MAX: Final = 200
-_INTEGER_MAX: Final = 2**62
-_add_exactly: Final = Context(prec=60).add
-
-Amount = int | Decimal
-"""Whole amounts are integers, which are an order of magnitude cheaper to add, write and read."""
-
-
-class Series(Struct, array_like=True, gc=False):
-    """Purchases in one currency: how many and how much ever, and by day (ordinals, ascending); refunds are netted."""
-
-    count: int = 0
-    total: Amount = 0
-    days: list[int] = []
-    counts: list[int] = []
-    sums: list[Amount] = []
-
-
-def plus(one: Amount, other: Amount) -> Amount:
-    """The sum, exact; what outgrows the integers that can be stored goes on as a decimal."""
-    if type(one) is int and type(other) is int:
-        total = one + other
-        return total if -_INTEGER_MAX < total < _INTEGER_MAX else Decimal(total)
-    return _add_exactly(one, other)
-
-
-def exact(number: float) -> Amount:
-    """A number that somebody defined, to be reckoned with amounts."""
-    return int(number) if number == int(number) else Decimal(number)
-
-
-def add(held: Series, day: int, count: int, amount: Amount) -> None:
-    held.count += count
-    held.total = plus(held.total, amount)
-    days = held.days
-    if not days or day > days[-1]:
-        days.append(day)
-        held.counts.append(count)
-        held.sums.append(amount)
-        _forget(held, day - KEPT_DAYS)
-        return
-    if day <= days[-1] - KEPT_DAYS:
-        return
-    at = bisect_left(days, day)
-    if days[at] == day:
-        held.counts[at] += count
-        held.sums[at] = plus(held.sums[at], amount)
-    else:
-        days.insert(at, day)
-        held.counts.insert(at, count)
-        held.sums.insert(at, amount)
-
-
-def _forget(held: Series, until: int) -> None:
-    if held.days[0] <= until:
-        gone = bisect_right(held.days, until)
-        del held.days[:gone], held.counts[:gone], held.sums[:gone]
-
-
-def merged(found: Sequence[Series]) -> Series:
-    """What several records hold of one currency, as one record would hold it."""
-    if len(found) == 1:
-        return found[0]
-    whole = Series()
-    for each in found:
-        whole.count += each.count
-        whole.total = plus(whole.total, each.total)
-    total, count = whole.total, whole.count
-    for day, number, amount in sorted(
-        (day, number, amount)
-        for each in found
-        for day, number, amount in zip(each.days, each.counts, each.sums, strict=True)
-    ):
-        add(whole, day, number, amount)
-    whole.total, whole.count = total, count
-    return whole
-
-
-def within(held: Series, newest: int, lengths: Sequence[int]) -> list[tuple[int, Amount]]:
-    """Count and sum over the last so many days, `newest` included; `lengths` ascend."""
-    days = held.days
-    upto, count = len(days), 0
-    amount: Amount = 0
-    found: list[tuple[int, Amount]] = []
-    for length in lengths:
-        if upto and days[upto - 1] > newest - length:
-            start = bisect_right(days, newest - length, 0, upto)
-            count += sum(held.counts[start:upto])
-            amount = amount + sum(held.sums[start:upto])
-            upto = start
-        found.append((count, amount))
-    return found
 
 
 def extend(runs: list[int], day: int) -> bool:

@@ -97,10 +97,9 @@ def papers_of(records: Records) -> list[Paper]:
 
 
 def _none(records: Records) -> bool:
-    for each in records:
-        if each.papers is not None:
-            return False
-    return True
+    if len(records) == 1:
+        return records[0].papers is None
+    return all([each.papers is None for each in records])
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:

@@ -75,6 +75,8 @@ def _added(lists: Iterable[list[tuple[int, int]]]) -> dict[int, int]:
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
+    if len(records) == 1 and records[0].points is None:
+        return {}
     held = _all(records)
     if not held:
         return {}
@@ -104,6 +106,8 @@ def _shown(records: Records, at: Moment) -> dict[str, Any] | None:
 
 def _due(records: Records, at: Moment) -> int | None:
     """A day of expiry comes into sight, or a day of earning leaves it; the expiry itself is an event of its own."""
+    if len(records) == 1 and records[0].points is None:
+        return None
     held = _all(records)
     days = [day - SOON_DAYS for each in held for day, _ in each.expiries if day - SOON_DAYS > at.day]
     days += [day + YEAR_DAYS for each in held for day, _ in each.earned if day + YEAR_DAYS > at.day]

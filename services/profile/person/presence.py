@@ -44,14 +44,17 @@ def _noticed(held: Presence, event: Occurrence, definitions: Definitions) -> boo
 
 def first_seen_ms(records: Records) -> int:
     """When there was the first sign of a person (Unix milliseconds), 0 where there was none."""
-    found = (each.presence.first_seen_ms for each in records if each.presence is not None)
-    return min((first for first in found if first), default=0)
+    if len(records) == 1:
+        only = records[0].presence
+        return only.first_seen_ms if only is not None else 0
+    found = [each.presence.first_seen_ms for each in records if each.presence is not None]
+    return min([first for first in found if first], default=0)
 
 
 def interest_ms(records: Records) -> int:
     """When they first showed interest (Unix milliseconds), 0 where they did not."""
-    found = (each.presence.interest_ms for each in records if each.presence is not None)
-    return min((first for first in found if first), default=0)
+    found = [each.presence.interest_ms for each in records if each.presence is not None]
+    return min([first for first in found if first], default=0)
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:

@@ -6,7 +6,7 @@ A refund counts on its own day, whatever order it names: the day on which money 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct
 
 from libs.common.clock import from_ms
-from services.profile.person import panes
+from services.profile.person import panes, series
 from services.profile.person.chapter import Chapter, Moment, Records
 from services.profile.person.definitions import Definitions
 from services.profile.person.occurrence import Occurrence
-from services.profile.person.panes import Amount, Series
+from services.profile.person.series import Amount, Series, amount_of, merged, within
 from services.profile.statements import AMOUNT_MAX, money_of
 
 WINDOWS_DAYS: Final = (7, 30, 90, 365)
@@ -66,7 +66,11 @@ def _purchased(held: Purchases, event: Occurrence, definitions: Definitions) -> 
     panes.tally(held.channels, event.channel)
     items = event.data.get("items")
     if isinstance(items, list):
-        for category in _categories(items):
+        categories = set()
+        for item in items:
+            if isinstance(item, dict) and isinstance(category := item.get("category"), str):
+                categories.add(category)
+        for category in categories:
             panes.tally(held.categories, category)
     return True
 
@@ -86,12 +90,12 @@ def _add(held: Purchases, data: Mapping[str, Any], day: int, count: int) -> None
             return
         money = UNPRICED, 0
     currency, amount = money
-    series = held.money.get(currency)
-    if series is None:
+    book = held.money.get(currency)
+    if book is None:
         if len(held.money) >= _CURRENCIES_MAX and not panes.make_room(held.money, currency):
             return
-        series = held.money[currency] = Series()
-    panes.add(series, day, count, -amount if not count and amount > 0 else amount)
+        book = held.money[currency] = Series()
+    series.add(book, day, count, -amount if not count and amount > 0 else amount)
 
 
 def _money(data: Mapping[str, Any]) -> tuple[str, Amount] | None:
@@ -114,33 +118,37 @@ def _money(data: Mapping[str, Any]) -> tuple[str, Amount] | None:
     return named, (whole if whole == made else made)
 
 
-def _categories(items: Iterable[Any]) -> set[str]:
-    found = (item.get("category") for item in items if isinstance(item, dict))
-    return {each for each in found if isinstance(each, str)}
-
-
 def all_purchases(records: Records) -> list[Purchases]:
+    if len(records) == 1:
+        only = records[0].purchases
+        return [only] if only is not None else []
     return [each.purchases for each in records if each.purchases is not None]
 
 
 def series_of(records: Records) -> dict[str, Series]:
     """Purchases of a person by currency, as one record would hold them; `UNPRICED` among them."""
+    if len(records) == 1:
+        return records[0].purchases.money if records[0].purchases is not None else {}
     held = all_purchases(records)
     if len(held) == 1:
         return held[0].money
     names = sorted({currency for each in held for currency in each.money})
-    return {name: panes.merged([each.money[name] for each in held if name in each.money]) for name in names}
+    return {name: merged([each.money[name] for each in held if name in each.money]) for name in names}
 
 
 def runs_of(records: Records) -> list[int]:
     """First and last days of runs of purchases, flat and ascending."""
+    if len(records) == 1:
+        return records[0].purchases.runs if records[0].purchases is not None else []
     held = [each.purchases.runs for each in records if each.purchases is not None and each.purchases.runs]
     return panes.joined(held) if held else []
 
 
-def newest_day(books: Mapping[str, Series]) -> int:
-    """The last day on which anything was bought or given back, 0 for none."""
-    return max([each.days[-1] for each in books.values() if each.days], default=0)
+def newest_day(books: Mapping[str, Series], day: int = 0) -> int:
+    """The last day on which anything was bought or given back, or `day` where that is later."""
+    for each in books.values():
+        day = max(day, each.newest)
+    return day
 
 
 def spent(records: Records) -> dict[str, Decimal]:
@@ -150,21 +158,24 @@ def spent(records: Records) -> dict[str, Decimal]:
 
 class _Names(NamedTuple):
     spent: str
-    spent_within: tuple[str, ...]
+    spent_7d: str
+    spent_30d: str
+    spent_90d: str
+    spent_365d: str
     basket_average: str
 
 
 @lru_cache(maxsize=1024)
 def _names(currency: str) -> _Names:
     short = currency.lower()
-    within = tuple(f"spent_{short}_{days}d" for days in WINDOWS_DAYS)
-    return _Names(f"spent_{short}", within, f"basket_average_{short}")
+    return _Names._make(
+        [f"spent_{short}", *[f"spent_{short}_{days}d" for days in WINDOWS_DAYS], f"basket_average_{short}"]
+    )
 
 
 _PREFERRED: Final = ("branches", "channels", "categories")
 _FAVOURITES: Final = ("favourite_branch", "favourite_channel", "favourite_category")
-_COUNTS: Final = tuple(f"purchase_count_{days}d" for days in WINDOWS_DAYS)
-_NOTHING: Final[Mapping[str, Any]] = {"purchase_count": 0, **dict.fromkeys(_COUNTS, 0)}
+_NOTHING: Final[Mapping[str, Any]] = {"purchase_count": 0, **{f"purchase_count_{days}d": 0 for days in WINDOWS_DAYS}}
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
@@ -173,26 +184,33 @@ def _fields(records: Records, at: Moment) -> dict[str, Any]:
     if not held:
         return seen
     books = series_of(records)
-    newest = max(at.day, newest_day(books))
-    for currency, series in books.items():
-        found = panes.within(series, newest, WINDOWS_DAYS)
-        seen["purchase_count"] += series.count
-        for name, (count, _) in zip(_COUNTS, found, strict=True):
-            seen[name] += count
+    newest = newest_day(books, at.day)
+    for currency, book in books.items():
+        (count_7d, sum_7d), (count_30d, sum_30d), (count_90d, sum_90d), (count_365d, sum_365d) = within(
+            book, newest, WINDOWS_DAYS
+        )
+        seen["purchase_count"] += book.count
+        seen["purchase_count_7d"] += count_7d
+        seen["purchase_count_30d"] += count_30d
+        seen["purchase_count_90d"] += count_90d
+        seen["purchase_count_365d"] += count_365d
         if currency != UNPRICED:
-            names = _names(currency)
-            seen[names.spent] = float(series.total)
-            for name, (_, amount) in zip(names.spent_within, found, strict=True):
-                seen[name] = float(amount)
-            if series.count:
-                seen[names.basket_average] = basket_average(series)
+            unit, names = 10**book.scale, _names(currency)
+            seen[names.spent] = int(book.units) / unit
+            seen[names.spent_7d] = sum_7d / unit
+            seen[names.spent_30d] = sum_30d / unit
+            seen[names.spent_90d] = sum_90d / unit
+            seen[names.spent_365d] = sum_365d / unit
+            if book.count:
+                seen[names.basket_average] = basket_average(book)
     _add_occasions(seen, held)
     return seen
 
 
-def basket_average(series: Series) -> float:
+def basket_average(book: Series) -> float:
     """Net of refunds, to the hundredth."""
-    return round(float(series.total) / series.count, 2)
+    spent: float = int(book.units) / 10**book.scale
+    return round(spent / book.count, 2)
 
 
 def _add_occasions(seen: dict[str, Any], held: list[Purchases]) -> None:
@@ -200,9 +218,13 @@ def _add_occasions(seen: dict[str, Any], held: list[Purchases]) -> None:
     bought = [each for each in held if each.runs]
     if not bought:
         return
-    seen["first_purchase_at"] = from_ms(min([each.first_ms for each in bought]))
-    seen["last_purchase_at"] = from_ms(max([each.last_ms for each in bought]))
-    for name, counts in zip(_FAVOURITES, _preferences(bought), strict=True):
+    first, *others = bought
+    first_ms, last_ms, preferences = first.first_ms, first.last_ms, (first.branches, first.channels, first.categories)
+    if others:
+        first_ms, last_ms = min([each.first_ms for each in bought]), max([each.last_ms for each in bought])
+        preferences = _preferences(bought)
+    seen["first_purchase_at"], seen["last_purchase_at"] = from_ms(first_ms), from_ms(last_ms)
+    for name, counts in zip(_FAVOURITES, preferences, strict=True):
         if counts:
             seen[name] = panes.favourite(counts)
 
@@ -222,7 +244,7 @@ def _preferences(held: list[Purchases]) -> tuple[dict[str, int], dict[str, int],
 def _shown(records: Records, at: Moment) -> dict[str, Any]:
     held = all_purchases(records)
     books = series_of(records)
-    newest = max(at.day, newest_day(books))
+    newest = newest_day(books, at.day)
     last = max((each.last_ms for each in held if each.runs), default=None)
     return {
         "spent": {currency: str(total) for currency, total in spent(records).items()},
@@ -233,14 +255,14 @@ def _shown(records: Records, at: Moment) -> dict[str, Any]:
     }
 
 
-def _account(series: Series, newest: int) -> dict[str, Any]:
-    found = panes.within(series, newest, WINDOWS_DAYS)
+def _account(book: Series, newest: int) -> dict[str, Any]:
+    found = within(book, newest, WINDOWS_DAYS)
     windows = {
-        f"{days}d": {"count": count, "spent": str(amount)}
-        for days, (count, amount) in zip(WINDOWS_DAYS, found, strict=True)
+        f"{days}d": {"count": count, "spent": str(amount_of(units, book.scale))}
+        for days, (count, units) in zip(WINDOWS_DAYS, found, strict=True)
     }
-    average = basket_average(series) if series.count else None
-    return {"count": series.count, "spent": str(series.total), "basket_average": average, "windows": windows}
+    average = basket_average(book) if book.count else None
+    return {"count": book.count, "spent": str(book.total), "basket_average": average, "windows": windows}
 
 
 def _ranked(counts: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -151,6 +151,8 @@ def _held(records: Records) -> list[Relations]:
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
     del at
+    if len(records) == 1 and records[0].relations is None:
+        return {}
     held = _held(records)
     if not held:
         return {}

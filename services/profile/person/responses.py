@@ -34,6 +34,7 @@ _RESPONSES: Final = tuple(
 """What somebody does who has read a message: opening one is done by programs as well."""
 
 _OTHER: Final = "other"
+_NEVER: Final = [0] * len(_KINDS)
 
 
 class Responses(Struct, array_like=True, gc=False):
@@ -77,36 +78,38 @@ def _all(records: Records) -> list[Responses]:
 
 def _counts(held: list[Responses]) -> dict[str, list[int]]:
     """By channel, all kinds."""
-    whole = {channel: [0] * len(_KINDS) for channel in sorted({name for each in held for name in each.counts})}
+    if len(held) == 1:
+        counts = held[0].counts
+        return {channel: counts[channel] + _NEVER[len(counts[channel]) :] for channel in sorted(counts)}
+    whole = {channel: [*_NEVER] for channel in sorted({name for each in held for name in each.counts})}
     for each in held:
-        for channel, counts in each.counts.items():
-            for kind, count in enumerate(counts):
+        for channel, counted in each.counts.items():
+            for kind, count in enumerate(counted):
                 whole[channel][kind] += count
     return whole
 
 
-def _responded(counts: list[int]) -> int:
-    return sum(counts[kind] for kind in _RESPONSES)
-
-
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
     del at
+    if len(records) == 1 and records[0].responses is None:
+        return {}
     held = _all(records)
     if not held:
         return {}
-    found = _counts(held)
-    seen: dict[str, Any] = {
-        "contact_count": sum(counts[_CONTACT] for counts in found.values()),
-        "open_count": sum(counts[_OPENED] for counts in found.values()),
-        "click_count": sum(counts[_CLICKED] for counts in found.values()),
-        "response_count": sum(map(_responded, found.values())),
-    }
-    for channel, counts in found.items():
+    contacts = opened = clicked = responses = 0
+    by_channel: dict[str, int] = {}
+    for channel, counts in _counts(held).items():
+        contacts += counts[_CONTACT]
+        opened += counts[_OPENED]
+        clicked += counts[_CLICKED]
+        responded = sum([counts[kind] for kind in _RESPONSES])
+        responses += responded
         if counts[_CONTACT]:
-            seen[f"contact_count_{channel}"] = counts[_CONTACT]
-        if responded := _responded(counts):
-            seen[f"response_count_{channel}"] = responded
-    return seen | _last(held)
+            by_channel[f"contact_count_{channel}"] = counts[_CONTACT]
+        if responded:
+            by_channel[f"response_count_{channel}"] = responded
+    totals = {"contact_count": contacts, "open_count": opened, "click_count": clicked, "response_count": responses}
+    return {**totals, **by_channel, **_last(held)}
 
 
 def _last(held: list[Responses]) -> dict[str, Any]:

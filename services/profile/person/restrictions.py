@@ -92,10 +92,9 @@ def binding(records: Records, day: int) -> dict[tuple[str, str], Said]:
 
 
 def _none(records: Records) -> bool:
-    for each in records:
-        if each.restrictions is not None:
-            return False
-    return True
+    if len(records) == 1:
+        return records[0].restrictions is None
+    return all([each.restrictions is None for each in records])
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:

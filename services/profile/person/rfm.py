@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 from services.profile.person.chapter import Chapter, Moment, Records
 from services.profile.person.measure_terms import Rfm
-from services.profile.person.panes import Amount, Series, exact, plus, within
 from services.profile.person.purchases import newest_day, runs_of, series_of
+from services.profile.person.reaching import turns
+from services.profile.person.series import Series, least_units, read, within
 
 _LOWEST: Final = 1
 _HIGHEST: Final = 5
-
-
-class _Window:
-    """What was bought within the window, by currency, and the cells that follow from it."""
-
-    def __init__(self, books: Mapping[str, Series], newest: int, terms: Rfm) -> None:
-        self._terms = terms
-        self._count = 0
-        self._amounts: dict[str, Amount] = {}
-        for currency, series in books.items():
-            [(count, amount)] = within(series, newest, (terms.window_days,))
-            self._count += count
-            if currency in terms.monetary:
-                self._amounts[currency] = amount
-
-    def lose(self, currency: str, count: int, amount: Amount) -> None:
-        self._count -= count
-        if currency in self._amounts:
-            self._amounts[currency] = plus(self._amounts[currency], -amount)
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        """Frequency, and the best of the currencies."""
-        worth = [bisect_right(self._terms.monetary[name], amount) for name, amount in self._amounts.items()]
-        return _LOWEST + bisect_right(self._terms.frequency, self._count), _LOWEST + max(worth, default=0)
-
-
-def _recency(silence_days: int, terms: Rfm) -> int:
-    return _HIGHEST - bisect_right(terms.recency_days, silence_days)
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
@@ -50,9 +22,15 @@ def _fields(records: Records, at: Moment) -> dict[str, Any]:
     if not runs:
         return {}
     terms, books = at.definitions.rfm, series_of(records)
-    newest = max(at.day, newest_day(books))
-    recency = _recency(newest - runs[-1], terms)
-    frequency, monetary = _Window(books, newest, terms).cells
+    newest = newest_day(books, at.day)
+    window, bought, worth = (terms.window_days,), 0, 0
+    for currency, book in books.items():
+        [(count, units)] = within(book, newest, window)
+        bought += count
+        if (amounts := terms.monetary.get(currency)) is not None:
+            worth = max(worth, bisect_right(least_units(amounts, book.scale), units))
+    recency = _HIGHEST - bisect_right(terms.recency_days, newest - runs[-1])
+    frequency, monetary = _LOWEST + bisect_right(terms.frequency, bought), _LOWEST + worth
     return {
         "rfm_cell": f"{recency}{frequency}{monetary}",
         "rfm_recency": recency,
@@ -66,57 +44,66 @@ def _due(records: Records, at: Moment) -> int | None:
     if not runs:
         return None
     terms, books = at.definitions.rfm, series_of(records)
-    newest = max(at.day, newest_day(books))
+    newest = newest_day(books, at.day)
     silent = bisect_right(terms.recency_days, newest - runs[-1])
-    fades = None if silent == len(terms.recency_days) else runs[-1] + terms.recency_days[silent]
-    falls = _falls(books, newest, terms)
-    return min((day for day in (fades, falls) if day is not None), default=None)
-
-
-def _falls(books: Mapping[str, Series], newest: int, terms: Rfm) -> int | None:
-    """The first day after `newest` on which what leaves the window moves a cell."""
+    fades = 0 if silent == len(terms.recency_days) else runs[-1] + terms.recency_days[silent]
     if len(books) == 1:
-        [(currency, series)] = books.items()
-        start = bisect_right(series.days, newest - terms.window_days)
-        if start == len(series.days):
-            return None
-        if min(series.sums[start:]) >= 0:
-            return _falls_steadily(series, start, terms.monetary.get(currency), terms)
-    return _falls_somehow(books, newest, terms)
+        [(currency, book)] = books.items()
+        falls = _falls(book, terms.monetary.get(currency, ()), newest, terms)
+    else:
+        falls = [_rarer(books, newest, terms), _otherwise_worth(books, newest, terms)]
+    return min([day for day in (fades, *falls) if day], default=None)
 
 
-def _falls_steadily(series: Series, start: int, worth: Sequence[float] | None, terms: Rfm) -> int | None:
-    """In one currency, and where nothing was given back: what is left only shrinks."""
-    gone = len(series.days)
-    leaving: tuple[tuple[Sequence[Amount], Sequence[float] | None], ...] = (
-        (series.counts[start:], terms.frequency),
-        (series.sums[start:], worth),
-    )
-    for left, steps in leaving:
-        if steps is None:
-            continue
-        total = sum(left)
-        cell = bisect_right(steps, total)
-        if cell:
-            gone = min(gone, start + bisect_right(list(accumulate(left)), plus(total, -exact(steps[cell - 1]))))
-    return series.days[gone] + terms.window_days if gone < len(series.days) else None
+def _falls(book: Series, amounts: tuple[float, ...], newest: int, terms: Rfm) -> list[int]:
+    """In one currency: when there are too few purchases left for a cell, and when too little money."""
+    days, counts, length = read(book.days), read(book.counts), terms.window_days
+    gone, found = bisect_right(days, newest - length), []
+    if gone == len(days):
+        return []
+    if cell := bisect_right(terms.frequency, book.count - counts[gone]):
+        found.append(days[bisect_right(counts, book.count - terms.frequency[cell - 1], gone + 1) - 1] + length)
+    _, until = _worth(book, amounts, newest, length)
+    return [*found, until]
 
 
-def _falls_somehow(books: Mapping[str, Series], newest: int, terms: Rfm) -> int | None:
-    window = _Window(books, newest, terms)
-    now = window.cells
-    leaving = sorted(
-        (day + terms.window_days, currency, count, amount)
-        for currency, series in books.items()
-        for day, count, amount in zip(series.days, series.counts, series.sums, strict=True)
-        if day > newest - terms.window_days
-    )
-    for at, (day, currency, count, amount) in enumerate(leaving):
-        window.lose(currency, count, amount)
-        last_of_day = at + 1 == len(leaving) or leaving[at + 1][0] > day
-        if last_of_day and window.cells != now:
+def _worth(book: Series, amounts: tuple[float, ...], day: int, length: int) -> tuple[int, int]:
+    """The cell of one currency on a day, and the first day on which what leaves makes it another; 0 for none."""
+    steps = least_units(amounts, book.scale)
+    [(_, units)] = within(book, day, (length,))
+    cell = bisect_right(steps, units)
+    low, high = steps[cell - 1] if cell else -inf, steps[cell] if cell < len(steps) else inf
+    return cell, turns(book, length, day, low, high)
+
+
+def _rarer(books: Mapping[str, Series], newest: int, terms: Rfm) -> int:
+    """The first day after `newest` on which too few purchases in all currencies are left for a cell; 0 for none."""
+    length = terms.window_days
+
+    def bought(day: int) -> int:
+        return sum([within(book, day, (length,))[0][0] for book in books.values()])
+
+    cell = bisect_right(terms.frequency, bought(newest))
+    if not cell:
+        return 0
+    least = terms.frequency[cell - 1]
+    return bisect_left(range(newest + length + 1), True, newest + 1, key=lambda day: bought(day) < least)
+
+
+def _otherwise_worth(books: Mapping[str, Series], newest: int, terms: Rfm) -> int:
+    """The first day after `newest` on which what leaves moves the best cell of all currencies; 0 for none."""
+
+    def worth(currency: str, day: int) -> tuple[int, int]:
+        return _worth(books[currency], terms.monetary[currency], day, terms.window_days)
+
+    worths = {currency: worth(currency, newest) for currency in books if currency in terms.monetary}
+    now = max([cell for cell, _ in worths.values()], default=0)
+    while days := [until for _, until in worths.values() if until]:
+        day = min(days)
+        worths |= {currency: worth(currency, day) for currency, (_, until) in worths.items() if until == day}
+        if max([cell for cell, _ in worths.values()]) != now:
             return day
-    return None
+    return 0
 
 
 _FIELDS: Final = frozenset(("rfm_cell", "rfm_recency", "rfm_frequency", "rfm_monetary"))

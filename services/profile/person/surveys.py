@@ -76,6 +76,8 @@ def class_of(thousandths: int) -> str | None:
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
     del at
+    if len(records) == 1 and records[0].surveys is None:
+        return {}
     held = _held(records)
     if not held:
         return {}

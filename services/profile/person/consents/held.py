@@ -94,8 +94,11 @@ def take(held: Consents, said: Statement, terms: ConsentTerms) -> bool:
     return _say(slot, text, [said.at_ms] if said.owes else [])
 
 
-def union(records: Iterable[Any], terms: ConsentTerms) -> Consents | None:
+def union(records: Sequence[Any], terms: ConsentTerms) -> Consents | None:
     """What all records of a person hold together, as if one had heard all of it; None where none holds anything."""
+    if len(records) == 1:
+        only: Consents | None = records[0].consents
+        return only
     found = [each.consents for each in records if each.consents is not None]
     if len(found) < 2:
         return found[0] if found else None

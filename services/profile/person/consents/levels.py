@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from services.profile.person.chapter import Chapter, Moment, Records
-from services.profile.person.consent_terms import Level
 from services.profile.person.consents.held import union
 from services.profile.person.consents.standing import is_granted
 
@@ -16,13 +15,16 @@ def level_of(records: Records, at: Moment) -> tuple[str, int]:
     purchases, acquainted = 0, False
     for each in records:
         if each.purchases is not None:
-            purchases += each.purchases.count
+            for book in each.purchases.money.values():
+                purchases += book.count
         if each.contacts is not None and each.contacts.held:
             acquainted = True
     acquainted, channels = acquainted or purchases > 0, _channels(records, at)
-    for place, level in enumerate(levels, 1):
-        if _meets(level, acquainted=acquainted, purchases=purchases, channels=channels):
-            return level.name, len(levels) - place
+    rank = len(levels)
+    for level in levels:
+        rank -= 1
+        if purchases >= level.purchases and channels >= level.channels and (acquainted or not level.acquainted):
+            return level.name, rank
     return "", -1
 
 
@@ -32,10 +34,6 @@ def _channels(records: Records, at: Moment) -> int:
     if held is None:
         return 0
     return len([key for key, slot in held.slots.items() if ":" not in key and is_granted(held, key, slot, at)])
-
-
-def _meets(level: Level, *, acquainted: bool, purchases: int, channels: int) -> bool:
-    return (acquainted or not level.acquainted) and purchases >= level.purchases and channels >= level.channels
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:

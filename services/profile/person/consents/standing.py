@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -46,17 +47,21 @@ _NOTHING = Slot()
 
 def standings(held: Consents, at: Moment) -> dict[str, Standing]:
     """By key, in the order of keys. What speaks of all purposes of a channel speaks of marketing at least."""
-    keys = set(held.slots)
-    for key in held.slots:
-        if key[-1] == EVERY:
-            keys.discard(key)
-            keys.add(key.partition(":")[0])
     found: dict[str, Standing] = {}
-    for key in sorted(keys):
+    for key in keys_of(held):
         standing = standing_of(held, key, at)
         if standing is not None:
             found[key] = standing
     return found
+
+
+def keys_of(held: Consents) -> list[str]:
+    """The keys of which anything was said, in their order."""
+    slots = held.slots
+    if len(slots) == 1:
+        [only] = slots
+        return [only.partition(":")[0] if only[-1] == EVERY else only]
+    return sorted({key.partition(":")[0] if key[-1] == EVERY else key for key in slots})
 
 
 def standing_of(held: Consents, key: str, at: Moment) -> Standing | None:
@@ -85,29 +90,39 @@ def _counts(held: Consents, channel: str, purpose: str, at: Moment) -> bool:
 
 def is_granted(held: Consents, key: str, slot: Slot, at: Moment) -> bool:
     """Whether somebody may be contacted by a channel for a purpose. It is asked often, so the common case is short."""
-    if slot.asked or ":" in key:
+    if slot.asked:
         found = standing_of(held, key, at)
         return found is not None and found.granted
-    yes, no, every = slot.yes, slot.no, held.slots.get(f"{key}:{EVERY}")
-    if yes is None or (no is not None and no.at_ms >= yes.at_ms):
+    yes, slots = slot.yes, held.slots
+    if yes is None:
         return False
-    return every is None or every.no is None or every.no.at_ms < yes.at_ms
+    channel, _, purpose = key.partition(":")
+    defined = at.definitions.consents.purpose(purpose) if purpose else None
+    for each in _binding(key, defined is not None and defined.falls_with_marketing):
+        said = slots.get(each)
+        if said is not None and said.no is not None and said.no.at_ms >= yes.at_ms:
+            return False
+    return defined is None or not defined.needs_marketing or _counts(held, channel, purpose, at)
 
 
 def refusal(held: Consents, key: str, definitions: Definitions) -> Said | None:
     """The newest no that binds a purpose: its own, its family's, marketing's where it falls with it, or that of all."""
-    channel, _, purpose = key.partition(":")
-    binding = [key, f"{channel}:{EVERY}"]
-    if purpose:
-        binding.append(key_of(channel, purpose.partition(":")[0]))
-        if definitions.consents.purpose(purpose).falls_with_marketing:
-            binding.append(channel)
+    _, _, purpose = key.partition(":")
     newest: Said | None = None
-    for each in binding:
+    for each in _binding(key, bool(purpose) and definitions.consents.purpose(purpose).falls_with_marketing):
         slot = held.slots.get(each)
         if slot is not None and slot.no is not None and (newest is None or rank(slot.no) > rank(newest)):
             newest = slot.no
     return newest
+
+
+@lru_cache(maxsize=4096)
+def _binding(key: str, falls_with_marketing: bool) -> tuple[str, ...]:
+    """The keys by which a purpose can be refused."""
+    channel, _, purpose = key.partition(":")
+    family = key_of(channel, purpose.partition(":")[0]) if purpose else key
+    marketing = channel if falls_with_marketing else key
+    return tuple(dict.fromkeys((key, f"{channel}:{EVERY}", family, marketing)))
 
 
 def _agreed(
