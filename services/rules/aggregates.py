@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from services.rules import spans
-from services.rules.conditions import MICROS, MICROS_MAX, Getter, micros, path_getter
+from services.rules.conditions import MICROS, MICROS_MAX, Getter, Odd, micros, nobody_asks, path_getter
 from services.rules.language import Measure, Rule
 from services.rules.state import DAY_MS, Aggregate, State, digest
 
@@ -24,7 +24,7 @@ class Gauge:
     windows.
     """
 
-    __slots__ = ("function", "getter", "ignore_late_ms", "key", "pane_size", "panes_kept", "zone_name")
+    __slots__ = ("function", "getter", "ignore_late_ms", "key", "odd", "pane_size", "panes_kept", "zone_name")
 
     def __init__(self, measure: Measure, rule: Rule, ignore_late_ms: int | None) -> None:
         over = measure.over
@@ -33,6 +33,7 @@ class Gauge:
         self.pane_size = "d" if last is None else spans.pane_size(last.unit)
         self.zone_name = rule.time.zone if self.pane_size == "d" else "UTC"
         self.ignore_late_ms = ignore_late_ms
+        self.odd: Odd = nobody_asks
         self.getter: Getter | None = None
         if measure.field is not None:
             self.getter = path_getter(measure.field.split(".")[1:])
@@ -49,11 +50,12 @@ class Gauge:
             ignore_late_ms,
         )
 
-    def widen(self, measure: Measure) -> None:
+    def widen(self, measure: Measure, periods: int = 1) -> None:
+        """Keep what a window of the measure reaches back to, or as many of them in a row."""
         over = measure.over
         last = None if over.last is None else spans.parse(over.last)
         skip = None if over.skip is None else spans.parse(over.skip)
-        self.panes_kept = max(self.panes_kept, spans.panes_max(last, skip))
+        self.panes_kept = max(self.panes_kept, periods * spans.panes_max(last, skip))
 
     def pane_at(self, instant: datetime, zone: ZoneInfo) -> int:
         return spans.pane_of(instant, self.pane_size, zone)
@@ -64,10 +66,13 @@ class Gauge:
         """
         parts = self._parts(time_ms, subject)
         if not parts:
+            if self.getter is not None and self.getter(subject) not in (None, []):
+                self.odd()
             return
         held = state.aggregates.get(self.key)
         if held is None:
             held = state.aggregates[self.key] = Aggregate()
+        held.since = pane if held.since is None else min(held.since, pane)
         newest = max(pane, max(held.panes, default=pane))
         # A window never ends before the newest pane, so nothing that lies further back can be asked for again.
         oldest = newest - self.panes_kept + 1
@@ -105,6 +110,27 @@ class Gauge:
         first, last = bounds(newest)
         parts = [part for each in held for at, part in each.panes.items() if first <= at <= last]
         return _value(self.function, parts)
+
+    def values(self, views: Iterable[State], windows: Sequence[tuple[int, int]]) -> list[float | None]:
+        """The measure over each of some windows of panes."""
+        held = [each for view in views if (each := view.aggregates.get(self.key)) is not None]
+        found: list[list[list[int]]] = [[] for _ in windows]
+        for each in held:
+            for at, part in each.panes.items():
+                for parts, (first, last) in zip(found, windows, strict=True):
+                    if first <= at <= last:
+                        parts.append(part)
+        return [_value(self.function, parts) for parts in found]
+
+    def newest(self, views: Iterable[State], pane: int) -> int:
+        """The newest pane that is known, at least `pane`."""
+        held = [each for view in views if (each := view.aggregates.get(self.key)) is not None]
+        return max([pane, *(max(each.panes, default=pane) for each in held)])
+
+    def since(self, views: Iterable[State]) -> int | None:
+        """The oldest pane that ever counted."""
+        held = [each for view in views if (each := view.aggregates.get(self.key)) is not None]
+        return min((each.since for each in held if each.since is not None), default=None)
 
 
 def _value(function: str, parts: Sequence[list[int]]) -> float | None:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from services.rules.trial import Tests
+
 Span = Annotated[str, Meta(pattern="^[1-9][0-9]{0,4}(s|min|h|d|w|mo|y)$", description="a span; e.g. 14d")]
 Shift = Annotated[str, Meta(pattern="^[+-][1-9][0-9]{0,4}(d|w|mo)$", description="a shift; e.g. -7d")]
 LocalTime = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description="a time of day; e.g. 09:00")]
@@ -21,7 +23,7 @@ RuleId = Annotated[
 FieldPath = Annotated[
     str,
     Meta(
-        pattern=r"^(event|profile|first|second|third|was|now|measure)(\.[A-Za-z0-9_]+)+$",
+        pattern=r"^(event|profile|first|second|third|fourth|fifth|was|now|measure)(\.[A-Za-z0-9_]+)+$",
         max_length=200,
         description="a field; e.g. event.amount or profile.tier",
     ),
@@ -60,7 +62,8 @@ Op = Literal[
 Function = Literal["count", "sum", "average", "min", "max", "distinct", "last"]
 CalendarPeriod = Literal["day", "week", "month", "quarter", "year"]
 Restart = Literal["on_each_first", "only_when_idle"]
-WORKING_KINDS = ("event", "measure", "absence", "change")
+WORKING_KINDS = ("event", "measure", "sequence", "absence", "change", "date", "dormancy", "deviation")
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -231,6 +234,7 @@ class Rule(Strict, frozen=True):
     tags: list[str] = []
     owner: str = ""
     note: Annotated[str, Meta(max_length=2_000)] = ""
+    tests: Tests = []
 
 
 def decode(body: bytes) -> Rule:

@@ -18,11 +18,12 @@ AFTER_ALL = (1 << 63) - 1
 
 class Aggregate(Struct, array_like=True):
     """Panes of one measure: [count], [micros], [micros, count], [time, micros], or hashes of distinct
-    values.
+    values. `since` is the oldest pane that ever counted.
     """
 
     until_ms: int = 0
     panes: dict[int, list[int]] = {}
+    since: int | None = None
 
 
 class Memory(Struct, array_like=True):
@@ -55,6 +56,48 @@ class Absence(Struct, array_like=True):
     marks: list[tuple[int, int, int]] = []
 
 
+class Step(Struct, array_like=True):
+    """An event that is one of the steps of a sequence. `number` is the event's digest, `same` that of what the events
+    of one run have in common, `values` what the trigger will want to know of it.
+    """
+
+    time_ms: int
+    number: int
+    same: int
+    event_id: str
+    values: dict[str, Any] = {}
+
+
+class Progress(Struct, array_like=True):
+    """A sequence under way: events by step, in their order, and the first events of runs that are over."""
+
+    until_ms: int = 0
+    version: int = 0
+    steps: list[list[Step]] = []
+    spent: dict[int, int] = {}
+
+
+class Appointment(Struct, array_like=True):
+    """What a rule expects of the time: `due_ms` is 0 where nothing does.
+
+    `last_ms`, `number`, `event_id`, `hops` and `received_ms` are of the event that it follows from, and `values` what
+    the trigger will want to know of that. `basis` is the value of a date field; `met` says that a deviation holds.
+    """
+
+    until_ms: int = 0
+    version: int = 0
+    due_ms: int = 0
+    fired_ms: int = 0
+    last_ms: int = 0
+    number: int = 0
+    event_id: str = ""
+    hops: int = 0
+    received_ms: int = 0
+    basis: str = ""
+    met: bool = False
+    values: dict[str, Any] = {}
+
+
 class State(Struct, array_like=True):
     """`latest_ms` is the latest event time: what ends before it is swept.
 
@@ -70,10 +113,14 @@ class State(Struct, array_like=True):
     memories: dict[str, Memory] = {}
     absences: dict[str, Absence] = {}
     seen: dict[int, int] = {}
+    sequences: dict[str, Progress] = {}
+    appointments: dict[str, Appointment] = {}
 
     @property
     def waiting(self) -> bool:
-        return any(each.waits for each in self.absences.values())
+        """Whether a timer is set for the customer."""
+        waits = any(each.waits for each in self.absences.values())
+        return waits or any(each.due_ms for each in self.appointments.values())
 
     @property
     def until_ms(self) -> int:
@@ -81,6 +128,8 @@ class State(Struct, array_like=True):
         ends = [each.until_ms for each in self.aggregates.values()]
         ends += [each.until_ms for each in self.memories.values()]
         ends += [max(each.until_ms, *(w.due_ms for w in each.waits), 0) for each in self.absences.values()]
+        ends += [each.until_ms for each in self.sequences.values()]
+        ends += [max(each.until_ms, each.due_ms) for each in self.appointments.values()]
         return max([*ends, *self.seen.values()], default=0)
 
     def was_seen(self, event: int, time_ms: int) -> bool:
@@ -96,6 +145,10 @@ class State(Struct, array_like=True):
         self.aggregates = {name: each for name, each in self.aggregates.items() if each.until_ms > now}
         self.memories = {name: each for name, each in self.memories.items() if each.until_ms > now}
         self.absences = {name: each for name, each in self.absences.items() if each.waits or each.until_ms > now}
+        self.sequences = {name: each for name, each in self.sequences.items() if each.until_ms > now}
+        self.appointments = {
+            name: each for name, each in self.appointments.items() if each.due_ms or each.until_ms > now
+        }
         kept = [(name, until) for name, until in self.seen.items() if until > now]
         self.seen = dict(kept[-SEEN_MAX:])
         if not self.waiting:

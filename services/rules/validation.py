@@ -10,19 +10,24 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from libs.common.errors import Fault, Invalid
-from services.rules import shape, spans
+from services.rules import dates, shape, spans
 from services.rules.conditions import number
 from services.rules.language import (
+    ORDINALS,
     WORKING_KINDS,
     AbsenceWhen,
     ChangeWhen,
     Condition,
+    DateWhen,
+    DeviationWhen,
+    DormancyWhen,
     Emit,
     EventWhen,
     Measure,
     MeasureWhen,
     Over,
     Rule,
+    SequenceWhen,
     Timing,
     Valid,
     When,
@@ -34,11 +39,16 @@ DEPTH_MAX = 8
 CONDITIONS_MAX = 200
 PANES_MAX = 800
 WAIT_DAYS_MAX = 400
+SILENCE_DAYS_MAX = 4_000
 _ROOTS = {
     "event": ("event", "profile"),
     "measure": ("event", "profile", "measure"),
     "absence": ("first", "profile"),
     "change": ("event", "profile", "was", "now"),
+    "sequence": ("event", "profile"),
+    "date": ("profile",),
+    "dormancy": ("first", "profile"),
+    "deviation": ("profile", "measure"),
 }
 _LISTS = ("in", "not_in", "between")
 _ORDERED = ("at_least", "more_than", "at_most", "less_than")
@@ -69,11 +79,14 @@ def _findings(rule: Rule) -> Findings:
     if kind not in WORKING_KINDS:
         yield "/when/type", f"rules of kind {kind} do not work yet; the kinds that work are {WORKING}"
         return
+    roots = _ROOTS[kind]
+    if isinstance(rule.when, SequenceWhen):
+        roots += ORDINALS[: len(rule.when.steps)]
     yield from _when(rule.when)
-    yield from _conditions(rule.who, "/who", _ROOTS[kind], measures=True)
+    yield from _conditions(rule.who, "/who", roots, measures=True)
     yield from _time(rule.time)
     yield from _valid(rule.valid)
-    yield from _emit(rule.emit, _ROOTS[kind])
+    yield from _emit(rule.emit, roots)
 
 
 def _kind(when: When) -> str:
@@ -88,10 +101,50 @@ def _when(when: When) -> Findings:
     elif isinstance(when, AbsenceWhen):
         yield from _conditions(when.after.where, "/when/after/where", ("event",))
         yield from _conditions(when.no.where, "/when/no/where", ("event",))
-        if spans.parse(when.for_).ms_max > WAIT_DAYS_MAX * 86_400_000:
-            yield "/when/for", f"{when.for_} is longer than {WAIT_DAYS_MAX} days, the longest wait there is"
+        yield from _length("for", when.for_, WAIT_DAYS_MAX)
+    elif isinstance(when, SequenceWhen):
+        for index, step in enumerate(when.steps):
+            yield from _conditions(step.where, f"/when/steps/{index}/where", ("event",))
+        yield from _length("within", when.within, WAIT_DAYS_MAX)
+    elif isinstance(when, DormancyWhen):
+        yield from _conditions(when.no.where, "/when/no/where", ("event",))
+        yield from _length("for", when.for_, SILENCE_DAYS_MAX)
+    elif isinstance(when, DateWhen):
+        yield from _date(when)
+    elif isinstance(when, DeviationWhen):
+        yield from _deviation(when)
     elif isinstance(when, ChangeWhen):
         yield from _change(when)
+
+
+def _length(name: str, span: str, days_max: int) -> Findings:
+    if spans.parse(span).ms_max > days_max * 86_400_000:
+        yield f"/when/{name}", f"{span} is longer than {days_max} days, the longest wait there is"
+
+
+def _date(when: DateWhen) -> Findings:
+    if when.field.count(".") > 1:
+        yield "/when/field", f"{when.field} is too deep: dates are looked for in whole fields, profile.<name>"
+    if dates.shift_days_max(when.shift) > dates.SHIFT_DAYS_MAX:
+        yield "/when/shift", f"{when.shift} is more than {dates.SHIFT_DAYS_MAX} days"
+
+
+def _deviation(when: DeviationWhen) -> Findings:
+    measure, against = when.measure, when.against
+    yield from _measure(measure, "/when/measure")
+    if measure.over.last is None:
+        yield "/when/measure/over", 'needs last: windows of the same length are compared; e.g. {"last": "30d"}'
+        return
+    if measure.over.skip is not None:
+        yield "/when/measure/over/skip", "the windows before this one are what it is compared with; leave it out"
+        return
+    last = spans.parse(measure.over.last)
+    if (panes := (1 + against.periods) * spans.panes_max(last, None)) > PANES_MAX:
+        yield "/when/against/periods", f"with the window makes {panes} panes, at most {PANES_MAX} are kept"
+    if against.min_history is not None:
+        wanted = spans.parse(against.min_history)
+        if spans.pane_size(wanted.unit) != spans.pane_size(last.unit):
+            yield "/when/against/min_history", f"{against.min_history} is not written in the unit of the window"
 
 
 def _change(when: ChangeWhen) -> Findings:
@@ -238,8 +291,10 @@ def _path(path: str, at: str, roots: tuple[str, ...]) -> Findings:
     root = path.partition(".")[0]
     if root not in roots:
         yield at, f"{path} is not known here; fields begin with {' or '.join(f'{each}.' for each in roots)}"
-    elif root == "measure" and path != "measure.value":
+    elif root == "measure" and path not in ("measure.value", "measure.baseline"):
         yield at, f"{path} is not known; the value of the measure is measure.value"
+    elif path == "measure.baseline" and "event" in roots:
+        yield at, "measure.baseline is what a deviation compares with; here there is measure.value only"
 
 
 def _time(time: Timing) -> Findings:

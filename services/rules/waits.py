@@ -67,7 +67,7 @@ def begin(
     if not idle or ends(marks, same, (time_ms, mine), due_ms):
         return None, ended
     wait = Wait(same, time_ms, due_ms, event.event_id, rule.version, event.hops, event.received_ms)
-    wait.first = {path: getter(subject) for path, getter in rule.first_paths.items()}
+    wait.first = rule.kept_of(subject)
     held.waits.append(wait)
     return wait, ended
 

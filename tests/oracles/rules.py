@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from services.rules.state import digest
+from tests.oracles.rules_in_time import Sequences, Standing
 
 UNIT_MS = {"s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,6 +29,7 @@ class Oracle:
         self.fired: list[tuple[str, str, int]] = []
         self.triggers: set[Firing] = set()
         self.linked: dict[str, list[str]] = {}
+        self.sequences, self.standing = Sequences(self), Standing(self)
 
     def on_event(self, event: dict[str, Any]) -> None:
         if any(e["id"] == event["id"] and e["customer"] == event["customer"] for e in self.events):
@@ -41,15 +43,49 @@ class Oracle:
         plain = self._of("event", event)
         for rule in [*crossed, *plain, *self._of("change", event)]:
             if not event["history"] and not is_late(rule, event):
-                self._fire(rule, event["customer"], event["id"], event["time"], event)
+                self.fire(rule, event["customer"], event["id"], event["time"], event)
+        for rule in self.rules:
+            if rule["when"]["type"] == "sequence":
+                self.sequences.on_event(rule, event)
+            elif rule["when"]["type"] in ("dormancy", "date", "deviation"):
+                self.standing.on_event(rule, event)
 
     def on_clock(self, clock_ms: int) -> None:
+        rules = {rule["id"]: rule for rule in self.rules}
         due = [w for w in self.waits if w["open"] and w["due"] <= clock_ms]
         for wait in sorted(due, key=lambda w: (w["due"], w["rule"]["id"], w["event"]["customer"], w["event"]["id"])):
             wait["open"] = False
             if not self._ended(wait):
                 event = wait["event"]
-                self._fire(wait["rule"], event["customer"], event["id"], wait["due"], None)
+                self.fire(wait["rule"], event["customer"], event["id"], wait["due"], None)
+        while True:
+            now = min(((due, *name) for name, due in self.standing.due.items() if due <= clock_ms), default=None)
+            if now is None:
+                break
+            self.standing.on_due(rules[now[1]], now[2])
+
+    # --- what the other kinds ask -----------------------------------------------------------------------------
+
+    def latest(self, customer: str) -> dict[str, Any]:
+        return [each for each in self.events if each["customer"] == customer][-1]
+
+    def matches(self, pick: Any, event: dict[str, Any]) -> bool:
+        return picks(pick, event)
+
+    def is_late(self, rule: dict[str, Any], event: dict[str, Any]) -> bool:
+        return is_late(rule, event)
+
+    def is_ignored(self, rule: dict[str, Any], event: dict[str, Any]) -> bool:
+        return rule.get("time", {}).get("too_late") == "ignore" and is_late(rule, event)
+
+    def same(self, rule: dict[str, Any], event: dict[str, Any]) -> Any:
+        return same(rule, event)
+
+    def length(self, span: str) -> int:
+        return length(span)
+
+    def total(self, of: str, values: list[tuple[int, Any]]) -> Fraction | None:
+        return total(of, values)
 
     def _of(self, kind: str, event: dict[str, Any]) -> list[dict[str, Any]]:
         return [rule for rule in self.rules if rule["when"]["type"] == kind and begins(rule["when"], event)]
@@ -82,7 +118,7 @@ class Oracle:
             if event is first or same(rule, event) != same(rule, first):
                 continue
             if event["customer"] != first["customer"]:
-                if own_record_only or event["customer"] not in self._person(first["customer"]):
+                if own_record_only or event["customer"] not in self.person(first["customer"]):
                     continue
             in_time = first["time"] <= event["time"] <= wait["due"]
             ignored = rule.get("time", {}).get("too_late") == "ignore" and is_late(rule, event)
@@ -104,36 +140,38 @@ class Oracle:
     def _worth(
         self, rule: dict[str, Any], measure: dict[str, Any], customer: str, at_ms: int, profile: dict[str, Any]
     ) -> Fraction | None:
-        counted = []
-        for event in self.events:
-            if event["customer"] not in self._person(customer) or not picks(measure, event):
-                continue
-            if rule.get("time", {}).get("too_late") == "ignore" and is_late(rule, event):
-                continue
-            value = amount(measure, event)
-            if value is not None:
-                counted.append((self._pane(rule, measure, event["time"], event["profile"]), event["time"], value))
-        newest = max([self._pane(rule, measure, at_ms, profile), *(pane for pane, _, _ in counted)])
+        counted = self.counted(rule, measure, customer)
+        newest = max([self.pane(rule, measure, at_ms, profile), *(pane for pane, _, _ in counted)])
         first, last = window(measure["over"], newest)
         return total(measure["of"], [(time, value) for pane, time, value in counted if first <= pane <= last])
 
-    def _pane(self, rule: dict[str, Any], measure: dict[str, Any], at_ms: int, profile: dict[str, Any]) -> int:
+    def counted(self, rule: dict[str, Any], measure: dict[str, Any], customer: str) -> list[tuple[int, int, Any]]:
+        """Pane, time and amount of every event of the person that counts."""
+        found = []
+        for event in self.events:
+            if event["customer"] in self.person(customer) and picks(measure, event):
+                value = amount(measure, event)
+                if value is not None and not self.is_ignored(rule, event):
+                    found.append((self.pane(rule, measure, event["time"], event["profile"]), event["time"], value))
+        return found
+
+    def pane(self, rule: dict[str, Any], measure: dict[str, Any], at_ms: int, profile: dict[str, Any]) -> int:
         unit = measure["over"].get("last", "1d").lstrip("0123456789")
         if unit in ("s", "min", "h"):
             return at_ms // UNIT_MS[unit]
-        return (EPOCH + timedelta(milliseconds=at_ms)).astimezone(self._zone(rule, profile)).toordinal()
+        return (EPOCH + timedelta(milliseconds=at_ms)).astimezone(self.zone(rule, profile)).toordinal()
 
-    def _zone(self, rule: dict[str, Any], profile: dict[str, Any]) -> ZoneInfo:
+    def zone(self, rule: dict[str, Any], profile: dict[str, Any]) -> ZoneInfo:
         wanted = rule.get("time", {}).get("zone", "customer")
         name = profile.get("zone") if wanted == "customer" else wanted
         return ZoneInfo(self.company_zone if name in (None, "company") else str(name))
 
     # --- firing ----------------------------------------------------------------------------------------------
 
-    def _person(self, customer: str) -> list[str]:
+    def person(self, customer: str) -> list[str]:
         return [customer, *self.linked.get(customer, [])]
 
-    def _fire(
+    def fire(
         self, rule: dict[str, Any], customer: str, event_id: str, at_ms: int, event: dict[str, Any] | None
     ) -> None:
         latest = event or [each for each in self.events if each["customer"] == customer][-1]
@@ -141,7 +179,7 @@ class Oracle:
         if not all(self._holds(rule, each, customer, at_ms, profile) for each in rule.get("who", [])):
             return
         limits = rule.get("limits", {})
-        before = [t for r, c, t in self.fired if r == rule["id"] and c in self._person(customer)]
+        before = [t for r, c, t in self.fired if r == rule["id"] and c in self.person(customer)]
         if limits.get("repeat") == "once" and before:
             return
         if "cooldown" in limits and any(abs(at_ms - t) < length(limits["cooldown"]) for t in before):
@@ -176,9 +214,14 @@ def picks(pick: Any, event: dict[str, Any]) -> bool:
     if event["type"] != pick["event"]:
         return False
     return all(
-        compare(each["op"], event["data"].get(each["field"].split(".")[1]), each.get("value"))
+        compare(each["op"], field_of(event, each["field"].split(".")[1]), each.get("value"))
         for each in pick.get("where", [])
     )
+
+
+def field_of(event: dict[str, Any], name: str) -> Any:
+    """Of the data, and where it says nothing of it, of the envelope."""
+    return event["data"].get(name, event.get(name) or None)
 
 
 def compare(op: str, found: Any, value: Any) -> bool:

@@ -118,24 +118,50 @@ def test_a_condition_that_cannot_be_meant_is_refused(condition: Document, pointe
     assert detail in faults(document)[f"/when/after/where/0{pointer}"]
 
 
+DEVIATION: Document = {
+    "type": "deviation",
+    "measure": {"of": "sum", "event": "purchase", "field": "event.amount", "over": {"last": "30d"}},
+    "against": {"periods": 6},
+    "by_percent": 50,
+}
+
+
 @pytest.mark.parametrize(
-    "when",
+    ("when", "pointer", "detail"),
     [
-        {"type": "sequence", "steps": [{"event": "a"}, {"event": "b"}], "within": "3d"},
-        {"type": "date", "field": "profile.contract_end", "shift": "-30d", "at": "09:00"},
-        {"type": "dormancy", "no": {"event": "purchase"}, "for": "90d"},
-        {"type": "segment", "segment": "vip", "moves": "out"},
-        {
-            "type": "deviation",
-            "measure": {"of": "sum", "event": "purchase", "field": "event.amount", "over": {"last": "30d"}},
-            "against": {"periods": 6},
-            "by_percent": 50,
-        },
+        ({"type": "date", "field": "profile.contract.end"}, "/when/field", "too deep"),
+        ({"type": "date", "field": "profile.end", "shift": "-30mo"}, "/when/shift", "more than 800 days"),
+        ({"type": "dormancy", "no": {"event": "purchase"}, "for": "20y"}, "/when/for", "longer than 4000 days"),
+        ({"type": "sequence", "steps": [{"event": "a"}], "within": "3d"}, "/when/steps", "at least 2"),
+        ({"type": "sequence", "steps": [{"event": "a"}] * 2, "within": "2y"}, "/when/within", "longer than 400 days"),
+        (
+            DEVIATION | {"measure": DEVIATION["measure"] | {"over": {"last": "200d"}}},
+            "/when/against/periods",
+            "1400 panes",
+        ),
+        (DEVIATION | {"against": {"periods": 2, "min_history": "10h"}}, "/when/against/min_history", "unit"),
+        (
+            DEVIATION | {"measure": DEVIATION["measure"] | {"over": {"calendar": "month"}}},
+            "/when/measure/over",
+            "windows of the same length",
+        ),
     ],
 )
-def test_a_kind_that_does_not_work_yet_is_refused_by_naming_those_that_do(when: Document) -> None:
-    detail = faults({**BASKET, "when": when})["/when/type"]
-    assert detail.endswith("the kinds that work are event, measure, absence, change")
+def test_a_moment_that_cannot_come_is_refused(when: Document, pointer: str, detail: str) -> None:
+    found = faults({"id": "some-rule", "name": "x", "when": when, "emit": {"trigger": "a.b"}})
+    assert detail in found[pointer]
+
+
+def test_a_run_is_asked_for_the_events_that_it_has() -> None:
+    steps = {"type": "sequence", "steps": [{"event": "quote"}, {"event": "visit"}], "within": "3d"}
+    emit = {"trigger": "a.b", "include": {"quote": "first.quote_id", "place": "second.branch", "no": "third.x"}}
+    found = faults({"id": "some-rule", "name": "x", "when": steps, "emit": emit})
+    assert list(found) == ["/emit/include/no"]
+
+
+def test_a_kind_that_does_not_work_yet_is_refused_by_naming_those_that_do() -> None:
+    detail = faults({**BASKET, "when": {"type": "segment", "segment": "vip", "moves": "out"}})["/when/type"]
+    assert "the kinds that work are event, measure, sequence, absence, change, date, dormancy, deviation" in detail
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -130,6 +130,27 @@ def test_the_envelope_is_looked_at_where_the_data_has_no_such_field() -> None:
     assert not play(snapshot, State("c"), event(channel="web", data={"channel": "pos"}))
 
 
+def test_a_rule_may_ask_for_the_region_of_the_branch_and_whether_there_is_one() -> None:
+    here = {"field": "event.region", "op": "is", "value": "capital"}
+    nowhere = {"field": "event.region", "op": "missing"}
+    told = rule({"type": "change", "field": "profile.tier"}, id="told")
+    told["emit"]["include"] = {"where": "event.region"}
+    snapshot = snapshot_of(
+        rule({"type": "event", "event": "purchase", "where": [here]}, id="here"),
+        rule({"type": "event", "event": "purchase", "where": [nowhere]}, id="nowhere"),
+        told,
+    )
+    changed = {"tier": Change("basic", "gold")}
+
+    def found(kind: str = "purchase", **more: Any) -> list[tuple[str, Any]]:
+        return [(each.rule_id, each.include.get("where")) for each in play(snapshot, State("c"), event(kind, **more))]
+
+    assert found(region="capital") == [("here", None)]
+    assert found() == [("nowhere", None)]
+    assert found("visit", changed=changed, region="capital") == [("told", "capital")]
+    assert found("visit", changed=changed) == [("told", None)]
+
+
 def test_truth_is_not_the_number_one() -> None:
     rules = [
         rule({"type": "event", "event": "a", "where": [{"field": "event.x", "op": "is", "value": value}]}, id=f"is-{n}")

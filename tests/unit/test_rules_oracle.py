@@ -15,6 +15,7 @@ from services.rules import matching, state, validation
 from services.rules.firing import Effects, Expiry
 from services.rules.snapshot import Source, compile_snapshot
 from services.rules.state import State
+from tests import soaking
 from tests.oracles.rules import Firing, Oracle
 
 START_MS = 1_772_000_000_000
@@ -22,7 +23,9 @@ HOUR_MS = 3_600_000
 ZONE = "Asia/Seoul"
 TYPES = ("purchase", "visit", "cart_add")
 SPANS = ("6h", "24h", "3d", "1w", "30min")
-SEEDS_PER_CASE = 300
+KINDS = ("event", "measure", "sequence", "absence", "change", "date", "dormancy", "deviation")
+DATES = ("2026-02-28", "2026-03-01", "2026-03-05", "2024-02-29", "2025-12-31", "1990-03-03", "soon", 7, None)
+SEEDS_PER_CASE = 3_000 if soaking.soaks() else 150
 Document = dict[str, Any]
 
 
@@ -50,8 +53,10 @@ class Engine:
         self._take(own, out)
 
     def on_clock(self, clock_ms: int) -> None:
-        due = sorted((due, key) for key, (due, _) in self.timers.items() if due <= clock_ms)
-        for _, key in due:
+        while True:
+            _, key = min(((due, key) for key, (due, _) in self.timers.items() if due <= clock_ms), default=(0, ""))
+            if not key:
+                return
             expiry = msgspec.msgpack.decode(self.timers.pop(key)[1], type=Expiry)
             own = self._load(expiry.customer_id)
             out = Effects()
@@ -90,6 +95,7 @@ def resolved(given: Document) -> EventResolved:
         changed={name: Change(**each) for name, each in given["changed"].items()},
         linked=given["linked"],
         history=given["history"],
+        region=given["region"],
     )
 
 
@@ -98,6 +104,7 @@ class Chance:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        self.seen: set[str] = set()
 
     def rule(self, kind: str, number: int) -> Document:
         rule: Document = {"id": f"rule-{number}", "name": "x", "emit": {"trigger": "a.b"}}
@@ -129,18 +136,26 @@ class Chance:
         late = self.random.choice((0, 0, 0, 60_000, 3 * HOUR_MS, 30 * HOUR_MS, 20 * 24 * HOUR_MS))
         # Whole hours often coincide, which is where the boundaries are.
         time = (now - late) // HOUR_MS * HOUR_MS if self.random.random() < 0.5 else now - late
+        data = self._data()
         was, now_tier = self.random.choices(("basic", "silver", "gold"), k=2)
+        changed: Document = {"tier": {"was": was, "now": now_tier}} if self.random.random() < 0.3 else {}
+        if self.random.random() < 0.2:
+            changed["ends_on"] = {"was": None, "now": self.random.choice(DATES)}
+        if customer not in self.seen:
+            self.seen.add(customer)
+            changed["first_seen_at"] = {"was": None, "now": "x"}
         return {
             "id": f"e{number}",
             "customer": customer,
             "type": self.random.choice(TYPES),
             "time": time,
             "received": now,
-            "data": self._data(),
+            "data": data,
             "profile": {"tier": now_tier, "zone": self.random.choice((None, "America/New_York")), "n": number % 4},
-            "changed": {"tier": {"was": was, "now": now_tier}} if self.random.random() < 0.3 else {},
+            "changed": changed,
             "linked": ["c1", "c2"] if linked else [],
             "history": self.random.random() < 0.05,
+            "region": "" if "basket" in data else str(data["category"]),
         }
 
     def _data(self) -> Document:
@@ -162,6 +177,8 @@ class Chance:
                 {"field": "event.amount", "op": "at_least", "value": 20.5},
                 {"field": "event.amount", "op": "between", "value": [10, 30.1]},
                 {"field": "event.basket", "op": "exists"},
+                {"field": "event.region", "op": "is", "value": "tv"},
+                {"field": "event.region", "op": "missing"},
                 {"field": "event.points", "op": "is", "value": 1},
                 {"field": "event.points", "op": "in", "value": [1, 2]},
                 {"field": "event.points", "op": "is", "value": True},
@@ -205,6 +222,38 @@ class Chance:
         if self.random.random() < 0.5:
             when["restart"] = self.random.choice(("on_each_first", "only_when_idle"))
         return when
+
+    def _sequence(self) -> Document:
+        number = self.random.choice((2, 2, 3))
+        when: Document = {"steps": [self._pick() for _ in range(number)], "within": self.random.choice(SPANS)}
+        if self.random.random() < 0.3:
+            when["same"] = ["basket"]
+        if self.random.random() < 0.5:
+            when["restart"] = self.random.choice(("on_each_first", "only_when_idle"))
+        return when
+
+    def _dormancy(self) -> Document:
+        when: Document = {"no": self._pick(), "for": self.random.choice(SPANS)}
+        return when | ({"never_counts": True} if self.random.random() < 0.4 else {})
+
+    def _date(self) -> Document:
+        when: Document = {"field": "profile.ends_on", "every": self.random.choice(("never", "year", "month"))}
+        if self.random.random() < 0.6:
+            when["shift"] = self.random.choice(("-7d", "+1d", "-2w", "-1mo", "+1mo"))
+        if self.random.random() < 0.5:
+            when["at"] = self.random.choice(("09:00", "23:30"))
+        return when | ({"feb29": "mar1"} if self.random.random() < 0.5 else {})
+
+    def _deviation(self) -> Document:
+        measure = self._measured()
+        measure["over"] = {"last": self.random.choice(("1d", "2d", "1w"))}
+        against: Document = {"periods": self.random.choice((1, 2, 4))}
+        if self.random.random() < 0.5:
+            against["statistic"] = "median"
+        if self.random.random() < 0.3:
+            against["min_history"] = self.random.choice(("3d", "1w"))
+        chosen = {"direction": self.random.choice(("drop", "rise")), "check": self.random.choice(("daily", "on_event"))}
+        return {"measure": measure, "against": against, "by_percent": self.random.choice((10, 50, 33.3))} | chosen
 
     def _change(self) -> Document:
         when: Document = {"field": "profile.tier"}
@@ -253,7 +302,7 @@ def both(rules: list[Document], steps: list[Document | int]) -> tuple[Engine, Or
     return engine, oracle
 
 
-@pytest.mark.parametrize("kind", ["event", "measure", "absence", "change"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_engine_fires_what_a_brute_force_count_fires(kind: str) -> None:
     fired = 0
     for seed in range(SEEDS_PER_CASE):
@@ -268,7 +317,6 @@ def test_the_engine_fires_what_a_brute_force_count_fires(kind: str) -> None:
 def test_mixed_rules_do_not_disturb_one_another() -> None:
     for seed in range(SEEDS_PER_CASE):
         chance = Chance(seed + 1_000_000)
-        kinds = ("event", "measure", "absence", "change")
-        rules = [chance.rule(kinds[number % 4], number) for number in range(16)]
+        rules = [chance.rule(KINDS[number % len(KINDS)], number) for number in range(16)]
         engine, oracle = both(rules, chance.stream(40))
         assert engine.triggers == oracle.triggers, f"seed {seed}"
