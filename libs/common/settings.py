@@ -81,6 +81,13 @@ class CommonSettings(DatabaseSettings):
         True,
         description="use true or false: a process that does not work off events leaves its core to answering requests",
     )
+    approval_above_percent: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="use a share of the customers in percent above which rules, campaigns and templates need a second "
+        "person's approval before they count; 0 for whatever they reach",
+    )
     crashpoints: str = ""
 
     @field_validator("token_secret")

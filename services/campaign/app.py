@@ -8,6 +8,7 @@ from datetime import timedelta
 from libs.common import operations
 from libs.common.auth import Authenticator
 from libs.common.documents import SnapshotWatcher
+from libs.common.documents.reviewing import ApprovalPolicy
 from libs.common.footing import Footing
 from libs.common.metrics import Metrics
 from libs.common.runtime import App
@@ -53,7 +54,8 @@ async def build(settings: CampaignSettings) -> App:
         readiness=readiness,
         description=door_plate or "",
     )
-    web.include_router(make_router(footing.database, library))
+    policy = ApprovalPolicy(settings.approval_above_percent)
+    web.include_router(make_router(footing.database, library, policy))
     web.include_router(operations.make_router(footing))
     return App(web, resources=footing.resources, components=[library], work=[worker])
 

@@ -11,6 +11,7 @@ from libs.common.auth import Authenticator
 from libs.common.crashpoints import CrashPoints
 from libs.common.db import Database
 from libs.common.documents import SnapshotWatcher
+from libs.common.documents.reviewing import ApprovalPolicy
 from libs.common.events import CHANNELS_OF_CONTACT
 from libs.common.footing import Footing
 from libs.common.metrics import Metrics
@@ -77,7 +78,7 @@ def spec_of(handlers: Handlers) -> WorkerSpec:
 
 def _add_routes(web: FastAPI, settings: Settings, database: Database, shelf: SnapshotWatcher[Shelf]) -> None:
     web.include_router(messages.router(database, demo=settings.demo))
-    web.include_router(templates.router(database, shelf))
+    web.include_router(templates.router(database, shelf, ApprovalPolicy(settings.approval_above_percent)))
     web.include_router(tasks.router(database))
     web.include_router(public.receipts(database, settings.secret("receipt")))
     web.include_router(public.tracking(database, settings.secret("tracking")))

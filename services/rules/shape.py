@@ -84,7 +84,7 @@ def _check_tagged(structs: list[inspect.StructType], value: Any, at: str) -> Ite
     tag = value.get(field)
     if tag is None:
         yield f"{at}/{field}", f"is missing; one of {', '.join(known)}"
-    elif tag not in known:
+    elif not isinstance(tag, str) or tag not in known:
         yield f"{at}/{field}", f"{_shown(tag)} is none of {', '.join(known)}{_near(tag, tuple(known))}"
     else:
         yield from _check_struct(known[tag], value, at)

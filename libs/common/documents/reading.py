@@ -9,13 +9,14 @@ from libs.common.documents.shapes import (
     ActiveDocument,
     Connection,
     DocumentChange,
+    DocumentReview,
     DocumentVersion,
     ListedDocument,
     Status,
 )
 from libs.common.errors import NotFound
 
-COLUMNS = "kind, id, version, status, ramp_percent, body, author, note, created_at"
+COLUMNS = "kind, id, version, status, ramp_percent, body, author, note, created_at, review"
 
 Which = int | Literal["latest", "active", "live"]
 """A version number, the newest one, the active one, or the one that is active or paused."""
@@ -46,18 +47,22 @@ async def page(
 ) -> list[ListedDocument]:
     """One entry per document in the order of ids, beginning behind `after`.
 
-    `status` is that of the active or paused version, or else of the latest.
+    `status` is that of the active or paused version, or else of the latest; `review` finds the documents of which
+    any version waits for a second person.
     """
     rows = await connection.fetch(
         f"""
-        SELECT latest.*, live.version AS live_version, live.status AS live_status
+        SELECT latest.*, live.version AS live_version, live.status AS live_status, asked.version AS review_version
         FROM (
             SELECT DISTINCT ON (id) {COLUMNS} FROM document
             WHERE kind = $1 AND id > $2 ORDER BY id, version DESC
         ) latest
         LEFT JOIN document live
             ON live.kind = latest.kind AND live.id = latest.id AND live.status IN ('active', 'paused')
-        WHERE $4::text IS NULL OR coalesce(live.status, latest.status) = $4
+        LEFT JOIN document asked
+            ON asked.kind = latest.kind AND asked.id = latest.id AND asked.review = 'asked'
+        WHERE $4::text IS NULL OR ($4 = 'review' AND asked.version IS NOT NULL)
+            OR (coalesce(live.status, latest.status) = $4 AND (live.version IS NOT NULL OR latest.review <> 'asked'))
         ORDER BY latest.id LIMIT $3
         """,
         kind,
@@ -65,7 +70,9 @@ async def page(
         limit,
         status,
     )
-    return [ListedDocument(version_of(row), row["live_version"], row["live_status"]) for row in rows]
+    return [
+        ListedDocument(version_of(row), row["live_version"], row["live_status"], row["review_version"]) for row in rows
+    ]
 
 
 async def versions(
@@ -91,7 +98,8 @@ async def changes(
     """Who switched what and why, newest first, beginning below the snapshot number `before`."""
     rows = await connection.fetch(
         """
-        SELECT kind, number, id, version, status, ramp_percent, was_version, was_status, author, note, at
+        SELECT kind, number, id, version, status, ramp_percent, was_version, was_status, author, note, at,
+            reach_percent
         FROM document_change WHERE kind = $1 AND ($2::text IS NULL OR id = $2) AND number < $3
         ORDER BY number DESC LIMIT $4
         """,
@@ -101,6 +109,23 @@ async def changes(
         limit,
     )
     return [DocumentChange(**dict(row)) for row in rows]
+
+
+async def reviews(
+    connection: Connection, kind: str, id: str, *, before: int = 2**63 - 1, limit: int = 100
+) -> list[DocumentReview]:
+    """Who was asked for a second opinion on which version, and what they said; newest first."""
+    rows = await connection.fetch(
+        """
+        SELECT kind, id, number, version, verdict, author, note, at
+        FROM document_review WHERE kind = $1 AND id = $2 AND number < $3 ORDER BY number DESC LIMIT $4
+        """,
+        kind,
+        id,
+        before,
+        limit,
+    )
+    return [DocumentReview(**dict(row)) for row in rows]
 
 
 async def snapshot_number(connection: Connection, kind: str) -> int:
@@ -147,12 +172,13 @@ def version_of(row: Mapping[str, Any]) -> DocumentVersion:
         kind=row["kind"],
         id=row["id"],
         version=row["version"],
-        status=row["status"],
+        status="review" if row["status"] == "draft" and row["review"] == "asked" else row["status"],
         ramp_percent=row["ramp_percent"],
         body=row["body"].encode(),
         author=row["author"],
         note=row["note"],
         created_at=row["created_at"],
+        review=row["review"],
     )
 
 

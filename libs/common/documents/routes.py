@@ -5,44 +5,27 @@ What a kind has of its own is handed in: how its document is read and checked, w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Response
 
-from libs.common.auth import Guard, Principal, requires
-from libs.common.db import Database, Tx
-from libs.common.documents import reading, writing
+from libs.common.auth import Principal, requires
+from libs.common.db import Database
+from libs.common.documents import reading, switching, writing
 from libs.common.documents.difference import diff
-from libs.common.documents.shapes import DocumentVersion, Status
-from libs.common.documents.views import (
-    Activation,
-    ChangeView,
-    Difference,
-    ListedView,
-    Reason,
-    VersionView,
-    WholeActivation,
-)
-from libs.common.errors import DangolError, Fault, Invalid
+from libs.common.documents.kinds import READERS, DocumentKind, Written
+from libs.common.documents.shapes import Status
+from libs.common.documents.views import ChangeView, Difference, ListedView, ReviewView, VersionView
+from libs.common.errors import Fault, Invalid
 from libs.common.web import Cursor, IfMatch, Limit, Page, decode_cursor, etag, expected_version, page_of
+
+__all__ = ["NUMBER_MAX", "READERS", "VERSION_MAX", "DocumentKind", "Written", "make_router", "require_same_id"]
 
 VERSION_MAX = 2**31 - 1
 NUMBER_MAX = 2**63 - 1
-READERS = ("viewer", "marketer", "approver", "operator")
 
 Note = Annotated[str, Query(max_length=2_000, description="Why; kept beside the version.")]
-Change = Callable[[Tx], Awaitable[DocumentVersion]]
-_NO_REASON = Reason()
-
-
-class Written(msgspec.Struct, frozen=True):
-    """A document that was checked: its id, and the JSON that is kept of it."""
-
-    id: str
-    body: bytes
 
 
 class _Below(msgspec.Struct, array_like=True):
@@ -51,42 +34,14 @@ class _Below(msgspec.Struct, array_like=True):
     number: Annotated[int, msgspec.Meta(ge=0)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentKind:
-    """What sets one kind of documents apart from the others.
-
-    `read` is a dependency of FastAPI that takes the document out of the request, checks it and gives back `Written`;
-    as a plain function it runs in a thread. `read_at` does so for a version of the document that the path names.
-    `validate` is the endpoint that checks without keeping. `refresh` makes what was switched count here at once.
-    `has_ramp` says that a version may be put in force for a share of the customers, `has_changes` that the history of
-    what was in force is shown. `ends` says what ending a document leaves behind.
-    """
-
-    name: str
-    noun: str
-    plural: str
-    read: Callable[..., Written | Awaitable[Written]]
-    validate: Callable[..., Any]
-    validates: tuple[str, ...]
-    activates: tuple[str, ...]
-    stops: tuple[str, ...]
-    read_at: Callable[..., Written | Awaitable[Written]] | None = None
-    reads: tuple[str, ...] = READERS
-    writes: tuple[str, ...] = ("marketer",)
-    refresh: Callable[[], Awaitable[None]] | None = None
-    has_ramp: bool = True
-    has_changes: bool = True
-    pauses: str = "Stops the version in force until it is resumed."
-    ends: str = "Ends it; its versions stay."
-
-
 def make_router(database: Database, kind: DocumentKind) -> APIRouter:
     """Routes below /<plural>; the caller puts them below /v1."""
     router = APIRouter(prefix=f"/{kind.plural}", tags=[kind.plural])
     _add_writing(router, database, kind)
     _add_reading(router, database, kind)
     _add_comparing(router, database, kind)
-    _add_switching(router, database, kind)
+    switching.add_orders(router, database, kind)
+    switching.add_review(router, database, kind)
     return router
 
 
@@ -161,7 +116,8 @@ def _add_reading(router: APIRouter, database: Database, kind: DocumentKind) -> N
     async def list_documents(
         limit: Limit = 100, cursor: Cursor = None, status: Status | None = None
     ) -> Page[ListedView]:
-        """In the order of ids; `status` is that of the active or paused version, or else of the latest."""
+        """In the order of ids; `status` is that of the active or paused version, or else of the latest, and
+        `review` means that any version waits for approval."""
         after = decode_cursor(cursor, tuple[str])
         async with database.connection() as connection:
             found = await reading.page(
@@ -211,6 +167,8 @@ def _add_comparing(router: APIRouter, database: Database, kind: DocumentKind) ->
             newer = await reading.get(connection, kind.name, id, now)
         return Difference(items=diff(older.content, newer.content))
 
+    if kind.approves:
+        _add_reviews(router, database, kind)
     if not kind.has_changes:
         return
 
@@ -226,96 +184,19 @@ def _add_comparing(router: APIRouter, database: Database, kind: DocumentKind) ->
         return Page(items=items, next=following)
 
 
+def _add_reviews(router: APIRouter, database: Database, kind: DocumentKind) -> None:
+    @router.get("/{id}/reviews", dependencies=[Depends(requires(*kind.reads))])
+    async def list_reviews(id: str, limit: Limit = 100, cursor: Cursor = None) -> Page[ReviewView]:
+        """Who asked for a second person's word on which version, and what was said; newest first."""
+        before = _below(cursor, NUMBER_MAX)
+        async with database.connection() as connection:
+            await reading.get(connection, kind.name, id)
+            found = await reading.reviews(connection, kind.name, id, before=before, limit=limit + 1)
+        views = [ReviewView.model_validate(each, from_attributes=True) for each in found]
+        items, following = page_of(views, limit, lambda item: (item.number,))
+        return Page(items=items, next=following)
+
+
 def _below(cursor: str | None, largest: int) -> int:
     place = decode_cursor(cursor, _Below)
     return largest if place is None else min(place.number, largest)
-
-
-class _Switching:
-    """Puts versions in force and out of it."""
-
-    def __init__(self, database: Database, kind: DocumentKind) -> None:
-        self._database = database
-        self._kind = kind
-
-    async def switched(self, change: Change, response: Response) -> VersionView:
-        async with self._database.transaction() as tx:
-            found = await change(tx)
-            latest = await reading.get(tx, self._kind.name, found.id)
-        await self._noticed()
-        response.headers["ETag"] = etag(latest.version)
-        return VersionView.of(found)
-
-    async def activated(self, id: str, order: Activation, response: Response, principal: Principal) -> VersionView:
-        async def change(tx: Tx) -> DocumentVersion:
-            name = self._kind.name
-            version = order.version or (await reading.get(tx, name, id)).version
-            return await writing.activate(
-                tx, name, id, version, author=principal.subject, note=order.note, ramp_percent=order.ramp_percent
-            )
-
-        return await self.switched(change, response)
-
-    async def _noticed(self) -> None:
-        """Count at once where the order was taken; the other processes notice by themselves within a second."""
-        if self._kind.refresh is None:
-            return
-        try:
-            await self._kind.refresh()
-        except DangolError:
-            # The order is committed. To answer with an error would be a lie.
-            return
-
-
-def _add_switching(router: APIRouter, database: Database, kind: DocumentKind) -> None:
-    switching = _Switching(database, kind)
-    activates, stops = requires(*kind.activates), requires(*kind.stops)
-    _add_activation(router, kind, switching, activates)
-    resumes = "Puts the paused version in force again."
-    _add_order(router, kind, "pause", writing.pause, switching, stops, kind.pauses)
-    _add_order(router, kind, "resume", writing.resume, switching, activates, resumes)
-    _add_order(router, kind, "retire", writing.retire, switching, stops, kind.ends)
-
-
-def _add_activation(router: APIRouter, kind: DocumentKind, switching: _Switching, guard: Guard) -> None:
-    async def activate(
-        id: str, response: Response, principal: Principal = Depends(guard), order: Activation | None = None
-    ) -> VersionView:
-        """Puts a version in force instead of the one before; an older version is a rollback."""
-        return await switching.activated(id, order or Activation(), response, principal)
-
-    async def activate_whole(
-        id: str, response: Response, principal: Principal = Depends(guard), order: WholeActivation | None = None
-    ) -> VersionView:
-        """Puts a version in force instead of the one before; an older version is a rollback."""
-        whole = Activation() if order is None else Activation(version=order.version, note=order.note)
-        return await switching.activated(id, whole, response, principal)
-
-    router.add_api_route(
-        "/{id}/activate",
-        activate if kind.has_ramp else activate_whole,
-        methods=["POST"],
-        name=f"activate_{kind.noun}",
-    )
-
-
-def _add_order(
-    router: APIRouter,
-    kind: DocumentKind,
-    name: str,
-    action: Callable[..., Awaitable[DocumentVersion]],
-    switching: _Switching,
-    guard: Guard,
-    description: str,
-) -> None:
-    async def order(
-        id: str, response: Response, principal: Principal = Depends(guard), reason: Reason = _NO_REASON
-    ) -> VersionView:
-        async def change(tx: Tx) -> DocumentVersion:
-            return await action(tx, kind.name, id, author=principal.subject, note=reason.note)
-
-        return await switching.switched(change, response)
-
-    router.add_api_route(
-        f"/{{id}}/{name}", order, methods=["POST"], name=f"{name}_{kind.noun}", description=description
-    )

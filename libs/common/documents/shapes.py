@@ -8,7 +8,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-Status = Literal["draft", "active", "paused", "retired"]
+Status = Literal["draft", "review", "active", "paused", "retired"]
+"""`review` is a draft of which a second person is asked."""
+
+Review = Literal["", "asked", "approved", "rejected"]
+Verdict = Literal["asked", "withdrawn", "approved", "rejected"]
 
 
 class Connection(Protocol):
@@ -36,6 +40,7 @@ class DocumentVersion(msgspec.Struct, frozen=True):
     author: str
     note: str
     created_at: datetime
+    review: Review = ""
 
     @property
     def content(self) -> Any:
@@ -43,11 +48,12 @@ class DocumentVersion(msgspec.Struct, frozen=True):
 
 
 class ListedDocument(msgspec.Struct, frozen=True):
-    """The latest version of a document, beside the one that is active or paused, if any."""
+    """The latest version of a document, beside the one that is active or paused and the one in review, if any."""
 
     latest: DocumentVersion
     live_version: int | None
     live_status: Status | None
+    review_version: int | None = None
 
 
 class ActiveDocument(msgspec.Struct, frozen=True):
@@ -59,7 +65,10 @@ class ActiveDocument(msgspec.Struct, frozen=True):
 
 
 class DocumentChange(msgspec.Struct, frozen=True):
-    """Who made which version count (or no longer) and why; `number` is the snapshot that the change made."""
+    """Who made which version count (or no longer) and why; `number` is the snapshot that the change made.
+
+    `reach_percent` is the share of the customers that the activation was allowed for, where anybody knew one.
+    """
 
     kind: str
     number: int
@@ -69,6 +78,20 @@ class DocumentChange(msgspec.Struct, frozen=True):
     ramp_percent: int
     was_version: int | None
     was_status: Status | None
+    author: str
+    note: str
+    at: datetime
+    reach_percent: float | None = None
+
+
+class DocumentReview(msgspec.Struct, frozen=True):
+    """Who asked for a second person's word on a version, or gave it."""
+
+    kind: str
+    id: str
+    number: int
+    version: int
+    verdict: Verdict
     author: str
     note: str
     at: datetime

@@ -38,3 +38,24 @@ CREATE TABLE document_change (
 );
 CREATE INDEX document_change_of_one ON document_change (kind, id, number);
 """
+
+# What stands beside a version of which a second person is asked: executed by a later migration of the same services.
+REVIEW_SQL = """
+ALTER TABLE document
+    ADD COLUMN review text NOT NULL DEFAULT '' CHECK (review IN ('', 'asked', 'approved', 'rejected'));
+CREATE UNIQUE INDEX document_asked ON document (kind, id) WHERE review = 'asked';
+ALTER TABLE document_change ADD COLUMN reach_percent double precision;
+
+CREATE TABLE document_review (
+    kind    text        NOT NULL,
+    id      text        NOT NULL,
+    number  bigint      GENERATED ALWAYS AS IDENTITY,
+    version integer     NOT NULL,
+    verdict text        NOT NULL CHECK (verdict IN ('asked', 'withdrawn', 'approved', 'rejected')),
+    author  text        NOT NULL,
+    note    text        NOT NULL,
+    at      timestamptz NOT NULL,
+    PRIMARY KEY (kind, id, number),
+    FOREIGN KEY (kind, id, version) REFERENCES document
+);
+"""

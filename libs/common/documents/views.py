@@ -8,13 +8,13 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
-from libs.common.documents.shapes import DocumentVersion, ListedDocument
+from libs.common.documents.shapes import DocumentVersion, ListedDocument, Review, Verdict
 from libs.common.errors import Fault
 from libs.common.web import Document
 
 
 class VersionView(BaseModel):
-    """One version; `document` is what its author wrote."""
+    """One version; `document` is what its author wrote. `review` is what a second person was asked or said of it."""
 
     id: str
     version: int
@@ -23,6 +23,7 @@ class VersionView(BaseModel):
     author: str
     note: str
     created_at: datetime
+    review: Review = ""
     document: dict[str, Any]
 
     @classmethod
@@ -35,20 +36,28 @@ class VersionView(BaseModel):
             author=version.author,
             note=version.note,
             created_at=version.created_at,
+            review=version.review,
             document=version.content,
         )
 
 
 class ListedView(VersionView):
-    """The latest version, beside the one that is active or paused."""
+    """The latest version, beside the one that is active or paused and the one that waits for approval."""
 
     live_version: int | None = None
     live_status: str | None = None
+    review_version: int | None = None
 
     @classmethod
     def listed(cls, listed: ListedDocument) -> Self:
         found = cls.of(listed.latest)
-        return found.model_copy(update={"live_version": listed.live_version, "live_status": listed.live_status})
+        return found.model_copy(
+            update={
+                "live_version": listed.live_version,
+                "live_status": listed.live_status,
+                "review_version": listed.review_version,
+            }
+        )
 
 
 class ChangeView(BaseModel):
@@ -60,6 +69,18 @@ class ChangeView(BaseModel):
     ramp_percent: int
     was_version: int | None
     was_status: str | None
+    author: str
+    note: str
+    at: datetime
+    reach_percent: float | None = None
+
+
+class ReviewView(BaseModel):
+    """Who asked for a second person's word on a version (`asked`), or gave it, and why."""
+
+    number: int
+    version: int
+    verdict: Verdict
     author: str
     note: str
     at: datetime
@@ -82,22 +103,56 @@ class Validity(BaseModel):
 
     @classmethod
     def of(cls, faults: Sequence[Fault]) -> Self:
-        views = [FaultView(pointer=f"#{each.pointer}", detail=each.detail) for each in faults]
-        return cls(valid=not views, errors=views)
+        return cls(valid=not faults, errors=views_of(faults))
+
+
+class WarnedValidity(Validity):
+    """`warnings` are what a valid document most likely does not mean."""
+
+    warnings: list[FaultView] = []
+
+    @classmethod
+    def warned(cls, warnings: Sequence[Fault]) -> Self:
+        return cls(valid=True, warnings=views_of(warnings))
+
+
+def views_of(faults: Sequence[Fault]) -> list[FaultView]:
+    return [FaultView(pointer=f"#{each.pointer}", detail=each.detail) for each in faults]
 
 
 class WholeActivation(Document):
-    """`version` absent means the latest."""
+    """`version` absent means the latest. `reach_percent` is an estimate of the share of the customers whom it would
+    reach, for where a company asks for approval above one; a backtest's figure counts more."""
 
     version: int | None = Field(None, ge=1, le=2**31 - 1)
     note: str = Field("", max_length=2000)
+    reach_percent: float | None = Field(None, ge=0, le=100)
 
 
 class Activation(WholeActivation):
-    """`version` absent means the latest; `ramp_percent` is the share of people for whom it counts."""
+    """As above; `ramp_percent` is the share of people for whom it counts."""
 
     ramp_percent: int = Field(100, ge=0, le=100)
 
 
 class Reason(Document):
     note: str = Field("", max_length=2000)
+
+
+class Submission(Reason):
+    """`version` absent means the latest."""
+
+    version: int | None = Field(None, ge=1, le=2**31 - 1)
+
+
+class Approval(Reason):
+    """`version` is the one that was looked at: another may have been submitted meanwhile."""
+
+    version: int = Field(ge=1, le=2**31 - 1)
+
+
+class Rejection(Document):
+    """As an approval, and the reason must not be missing."""
+
+    version: int = Field(ge=1, le=2**31 - 1)
+    note: str = Field(min_length=1, max_length=2000)

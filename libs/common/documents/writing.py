@@ -6,6 +6,9 @@ is fast enough, and snapshot numbers become visible in the order in which they w
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import NamedTuple
+
 from libs.common import clock
 from libs.common.db import Tx
 from libs.common.documents.reading import COLUMNS, get, version_of
@@ -21,10 +24,10 @@ async def create_version(
     `expected` is the latest version that the author has read, 0 for a document that must be new: Stale or
     Conflict when somebody was faster. None appends whatever there is.
     """
-    await _lock(tx, kind)
+    await lock(tx, kind)
     latest = await _latest(tx, kind, id)
-    if expected == 0 and latest:
-        raise Conflict(f"There is a {kind} {id!r} already; change it by a new version.")
+    if expected == 0 and latest.version:
+        raise Conflict(f"There is a {kind} {id!r} already{latest.told()}; change it by a new version.")
     _require(kind, id, expected, latest)
     row = await tx.fetchrow(
         f"""
@@ -33,7 +36,7 @@ async def create_version(
         """,
         kind,
         id,
-        latest + 1,
+        latest.version + 1,
         body.decode("utf-8"),
         author,
         note,
@@ -53,14 +56,39 @@ async def activate(
     note: str = "",
     expected: int | None = None,
     ramp_percent: int = 100,
+    reach_percent: float | None = None,
 ) -> DocumentVersion:
-    """Makes a version count instead of the one before, which is retired; an older version is a rollback."""
-    await _lock(tx, kind)
+    """Makes a version count instead of the one before, which is retired.
+
+    `reach_percent` is kept beside the change: what was known of its reach when it was allowed.
+    """
+    await lock(tx, kind)
     _require(kind, id, expected, await _latest(tx, kind, id))
     wanted = await get(tx, kind, id, version)
     if wanted.status == "active" and wanted.ramp_percent == ramp_percent:
         return wanted
-    return await _switch(tx, wanted, "active", ramp_percent, author, note)
+    return await _switch(tx, wanted, "active", ramp_percent, author, note, reach_percent)
+
+
+async def rollback(
+    tx: Tx, kind: str, id: str, *, author: str, note: str = "", expected: int | None = None
+) -> DocumentVersion:
+    """Puts the version that was in force before the present one in force again, with the ramp that it had then."""
+    live = await _live(tx, kind, id, expected)
+    before = await tx.fetchrow(
+        """
+        SELECT version, ramp_percent FROM document_change
+        WHERE kind = $1 AND id = $2 AND version <> $3 AND status = 'active' ORDER BY number DESC LIMIT 1
+        """,
+        kind,
+        id,
+        live.version,
+    )
+    if before is None:
+        raise Conflict(f"{kind} {id!r} has nothing to go back to: only version {live.version} was ever in force.")
+    wanted = await get(tx, kind, id, before["version"])
+    reason = note or f"Back from version {live.version}."
+    return await _switch(tx, wanted, "active", before["ramp_percent"], author, reason)
 
 
 async def pause(
@@ -86,7 +114,7 @@ async def retire(
     tx: Tx, kind: str, id: str, *, author: str, note: str = "", expected: int | None = None
 ) -> DocumentVersion:
     """Ends the active or paused version, or else puts the latest draft away."""
-    await _lock(tx, kind)
+    await lock(tx, kind)
     _require(kind, id, expected, await _latest(tx, kind, id))
     try:
         ending = await get(tx, kind, id, "live")
@@ -94,11 +122,29 @@ async def retire(
         ending = await get(tx, kind, id, "latest")
     if ending.status == "retired":
         return ending
+    await withdraw(tx, kind, id, author)
     return await _switch(tx, ending, "retired", ending.ramp_percent, author, note)
 
 
+async def withdraw(tx: Tx, kind: str, id: str, author: str) -> None:
+    """Nobody is asked about any version of it any more; the caller holds the lock of the kind."""
+    await tx.execute(
+        """
+        WITH asked AS (
+            UPDATE document SET review = '' WHERE kind = $1 AND id = $2 AND review = 'asked' RETURNING version
+        )
+        INSERT INTO document_review (kind, id, version, verdict, author, note, at)
+        SELECT $1, $2, asked.version, 'withdrawn', $3, '', $4 FROM asked
+        """,
+        kind,
+        id,
+        author,
+        clock.now(),
+    )
+
+
 async def _live(tx: Tx, kind: str, id: str, expected: int | None) -> DocumentVersion:
-    await _lock(tx, kind)
+    await lock(tx, kind)
     _require(kind, id, expected, await _latest(tx, kind, id))
     try:
         return await get(tx, kind, id, "live")
@@ -108,7 +154,13 @@ async def _live(tx: Tx, kind: str, id: str, expected: int | None) -> DocumentVer
 
 
 async def _switch(
-    tx: Tx, document: DocumentVersion, status: Status, ramp_percent: int, author: str, note: str
+    tx: Tx,
+    document: DocumentVersion,
+    status: Status,
+    ramp_percent: int,
+    author: str,
+    note: str,
+    reach_percent: float | None = None,
 ) -> DocumentVersion:
     """One change, one snapshot number; the caller holds the lock of the kind."""
     kind, id, version = document.kind, document.id, document.version
@@ -148,16 +200,18 @@ async def _switch(
         """
         WITH next AS (UPDATE document_snapshot SET number = number + 1 WHERE kind = $1 RETURNING number)
         INSERT INTO document_change
-            (kind, number, id, version, status, ramp_percent, was_version, was_status, author, note, at)
-        SELECT $1, next.number, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM next
+            (kind, number, id, version, status, ramp_percent, was_version, was_status, author, note, at,
+             reach_percent)
+        SELECT $1, next.number, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM next
         """,
         *(kind, id, version, status, ramp_percent),
-        *(was["version"], was["status"], author, note, clock.now()),
+        *(was["version"], was["status"], author, note, clock.now(), reach_percent),
     )
     return version_of(row)
 
 
-async def _lock(tx: Tx, kind: str) -> None:
+async def lock(tx: Tx, kind: str) -> None:
+    """From here on until the end of the transaction nobody else writes or switches documents of this kind."""
     await tx.execute(
         """
         INSERT INTO document_snapshot AS held (kind, number) VALUES ($1, 0)
@@ -167,13 +221,34 @@ async def _lock(tx: Tx, kind: str) -> None:
     )
 
 
-async def _latest(tx: Tx, kind: str, id: str) -> int:
-    return int(await tx.fetchval("SELECT max(version) FROM document WHERE kind = $1 AND id = $2", kind, id) or 0)
+class _Latest(NamedTuple):
+    """The newest version of a document, 0 where there is none, and who wrote it when."""
+
+    version: int
+    author: str = ""
+    created_at: datetime | None = None
+
+    def told(self) -> str:
+        when = "" if self.created_at is None else self.created_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f", written by {self.author} at {when}" if when else ""
 
 
-def _require(kind: str, id: str, expected: int | None, latest: int) -> None:
-    if expected is None or expected == latest:
+async def _latest(tx: Tx, kind: str, id: str) -> _Latest:
+    row = await tx.fetchrow(
+        """
+        SELECT version, author, created_at FROM document
+        WHERE kind = $1 AND id = $2 ORDER BY version DESC LIMIT 1
+        """,
+        kind,
+        id,
+    )
+    return _Latest(0) if row is None else _Latest(row["version"], row["author"], row["created_at"])
+
+
+def _require(kind: str, id: str, expected: int | None, latest: _Latest) -> None:
+    if expected is None or expected == latest.version:
         return
-    if latest == 0:
+    if latest.version == 0:
         raise NotFound(f"There is no {kind} {id!r}.")
-    raise Stale(f"{kind} {id!r} is at version {latest} by now, not {expected}. Read it again.")
+    told = f"{kind} {id!r} is at version {latest.version} by now, not {expected}{latest.told()}."
+    raise Stale(f"{told} Read it again.")

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from libs.common.db import Database
 from libs.common.documents import SnapshotWatcher, routes
+from libs.common.documents.reviewing import ApprovalPolicy
 from libs.common.documents.routes import DocumentKind, Written
 from libs.common.documents.views import Validity
 from services.campaign.document import KIND, CampaignDocument, Library, faults_in
@@ -15,7 +16,7 @@ from services.campaign.document import KIND, CampaignDocument, Library, faults_i
 _SWITCHES = ("marketer", "approver", "operator")
 
 
-def make_router(database: Database, library: SnapshotWatcher[Library]) -> APIRouter:
+def make_router(database: Database, library: SnapshotWatcher[Library], policy: ApprovalPolicy) -> APIRouter:
     kind = DocumentKind(
         name=KIND,
         noun="campaign",
@@ -25,6 +26,8 @@ def make_router(database: Database, library: SnapshotWatcher[Library]) -> APIRou
         validates=("marketer",),
         activates=_SWITCHES,
         stops=_SWITCHES,
+        approves=("approver",),
+        policy=policy,
         refresh=library.refresh,
         ends="Ends the campaign; its decisions stay.",
     )

@@ -10,6 +10,7 @@ from libs.common import documents
 from libs.common.auth import requires
 from libs.common.db import Database
 from libs.common.documents import SnapshotWatcher, routes
+from libs.common.documents.reviewing import ApprovalPolicy
 from libs.common.documents.routes import DocumentKind, Written
 from libs.common.errors import Invalid
 from services.notify import content
@@ -20,7 +21,7 @@ KIND = "template"
 _SWITCHES = ("marketer", "approver", "operator")
 
 
-def router(database: Database, shelf: SnapshotWatcher[Shelf]) -> APIRouter:
+def router(database: Database, shelf: SnapshotWatcher[Shelf], policy: ApprovalPolicy) -> APIRouter:
     kind = DocumentKind(
         name=KIND,
         noun="template",
@@ -30,6 +31,8 @@ def router(database: Database, shelf: SnapshotWatcher[Shelf]) -> APIRouter:
         validates=("marketer",),
         activates=_SWITCHES,
         stops=_SWITCHES,
+        approves=("approver",),
+        policy=policy,
         refresh=shelf.refresh,
         has_ramp=False,
         has_changes=False,

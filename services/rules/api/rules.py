@@ -1,59 +1,73 @@
-"""How is a rule written, read, switched on and off? As every document; only what is checked is its own."""
+"""How is a rule written, read, agreed to, switched on and off? As every document; only what is checked is its own."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter
 
+from libs.common import clock
 from libs.common.db import Database
 from libs.common.documents import SnapshotWatcher, routes
-from libs.common.documents.routes import DocumentKind, Written
-from libs.common.documents.views import Validity
+from libs.common.documents.kinds import DocumentKind, Written
+from libs.common.documents.reviewing import ApprovalPolicy
+from libs.common.documents.shapes import DocumentVersion
+from libs.common.documents.views import WarnedValidity
 from libs.common.errors import Invalid
-from services.rules import validation
+from services.rules import checking, language
+from services.rules.api.rule_tests import make_router as make_tests_router
 from services.rules.snapshot import Snapshot
 
 KIND = "rule"
-_SERVER_SET = ("version", "status")
 
 
-def make_router(database: Database, rules: SnapshotWatcher[Snapshot]) -> APIRouter:
+def make_router(
+    database: Database, rules: SnapshotWatcher[Snapshot], policy: ApprovalPolicy, company_zone: str
+) -> APIRouter:
+    # Tests of a rule are work for the processor: as plain functions these run in threads.
+    def read(document: dict[str, Any]) -> Written:
+        checked = checking.read(document, company_zone)
+        return Written(checked.rule.id, checked.body)
+
+    def read_at(id: str, document: dict[str, Any]) -> Written:
+        routes.require_same_id(id, document.setdefault("id", id), KIND)
+        return read(document)
+
+    def validate_rule(document: dict[str, Any]) -> WarnedValidity:
+        """Everything that is wrong with a document, and what its author most likely does not mean, without keeping
+        it. The tests of the document are run."""
+        return validity(document, company_zone)
+
+    def examine(version: DocumentVersion) -> None:
+        # The engine may have learned something since the version was written.
+        checking.require_tested(language.decode(version.body), version.body, company_zone)
+
     kind = DocumentKind(
         name=KIND,
-        noun="rule",
+        noun=KIND,
         plural="rules",
-        read=_read,
-        read_at=_read_at,
+        read=read,
+        read_at=read_at,
         validate=validate_rule,
         validates=("viewer", "marketer", "approver"),
         activates=("marketer", "approver"),
         stops=("marketer", "approver", "operator"),
+        approves=("approver",),
+        policy=policy,
+        examine=examine,
         refresh=rules.refresh,
         pauses="Stops the active version until it is resumed.",
         ends="Ends the rule; its versions stay.",
     )
-    return routes.make_router(database, kind)
+    router = APIRouter()
+    router.include_router(routes.make_router(database, kind))
+    router.include_router(make_tests_router(database, company_zone))
+    return router
 
 
-async def validate_rule(document: dict[str, Any]) -> Validity:
-    """Everything that is wrong with a document, without keeping it."""
+def validity(document: Any, company_zone: str) -> WarnedValidity:
     try:
-        validation.read(document)
+        checked = checking.read(document, company_zone)
     except Invalid as error:
-        return Validity.of(error.errors)
-    return Validity(valid=True)
-
-
-async def _read(document: dict[str, Any]) -> Written:
-    rule = validation.read(document)
-    # What the server sets is accepted, so that a document can be sent back as it was read, and not believed.
-    return Written(
-        rule.id, msgspec.json.encode({name: each for name, each in document.items() if name not in _SERVER_SET})
-    )
-
-
-async def _read_at(id: str, document: dict[str, Any]) -> Written:
-    routes.require_same_id(id, document.setdefault("id", id), "rule")
-    return await _read(document)
+        return WarnedValidity.of(error.errors)
+    return WarnedValidity.warned(checking.warnings(checked.rule, clock.now()))
