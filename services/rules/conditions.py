@@ -2,13 +2,14 @@
 
 A value that is a list stands for each of its members: a condition holds when one of them satisfies it;
 `is_not`, `not_in` and `missing` hold when none does. A value of another type than is expected does not
-satisfy it.
+satisfy it, and where something was to be compared by its size that is told to whoever wants to know.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,11 +19,45 @@ Getter = Callable[[Any], Any]
 Predicate = Callable[[Any], bool]
 Resolve = Callable[[str], Getter]
 ResolveMeasure = Callable[[Measure], Getter]
+Odd = Callable[[], bool]
+"""Told of a value that cannot be compared; answers False, as the comparison does."""
 
 _DECIMAL = re.compile(r"^-?[0-9]{1,20}(\.[0-9]{1,12})?$")
 _NEGATIVE = {"is_not": "is", "not_in": "in", "missing": "exists"}
 MICROS = 1_000_000
 MICROS_MAX = 1 << 62
+
+
+class Oddities:
+    """How often did a comparison of each rule meet a value of another type? Counts until somebody takes them.
+
+    It changes while conditions are looked at, but nothing that they decide depends on it.
+    """
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def noting(self, rule_ids: Iterable[str]) -> Odd:
+        concerned = tuple(dict.fromkeys(rule_ids))
+
+        def note() -> bool:
+            self._counts.update(concerned)
+            return False
+
+        return note
+
+    def take(self) -> dict[str, int]:
+        """By rule id; empty nearly always."""
+        if not self._counts:
+            return {}
+        taken, self._counts = self._counts, Counter()
+        return taken
+
+
+def nobody_asks() -> bool:
+    return False
 
 
 def number(value: Any) -> float | None:
@@ -80,10 +115,10 @@ def _walk(value: Any, names: tuple[str, ...]) -> Any:
 
 
 def compile_all(
-    conditions: Sequence[Condition], resolve: Resolve, measure: ResolveMeasure | None = None
+    conditions: Sequence[Condition], resolve: Resolve, measure: ResolveMeasure | None = None, odd: Odd = nobody_asks
 ) -> Predicate | None:
     """One predicate for conditions that must all hold; None when there is none."""
-    tests = [compile_one(each, resolve, measure) for each in conditions]
+    tests = [compile_one(each, resolve, measure, odd) for each in conditions]
     if not tests:
         return None
     if len(tests) == 1:
@@ -94,34 +129,36 @@ def compile_all(
     return lambda subject: all(test(subject) for test in tests)
 
 
-def compile_one(condition: Condition, resolve: Resolve, measure: ResolveMeasure | None = None) -> Predicate:
+def compile_one(
+    condition: Condition, resolve: Resolve, measure: ResolveMeasure | None = None, odd: Odd = nobody_asks
+) -> Predicate:
     if condition.any_ is not None:
-        tests = [compile_one(each, resolve, measure) for each in condition.any_]
+        tests = [compile_one(each, resolve, measure, odd) for each in condition.any_]
         return lambda subject: any(test(subject) for test in tests)
     if condition.all_ is not None:
-        return compile_all(condition.all_, resolve, measure) or _always
+        return compile_all(condition.all_, resolve, measure, odd) or _always
     if condition.not_ is not None:
-        inner = compile_one(condition.not_, resolve, measure)
+        inner = compile_one(condition.not_, resolve, measure, odd)
         return lambda subject: not inner(subject)
     if condition.measure is not None:
         if measure is None:
             raise ValueError("a measure has no place in these conditions")
-        return _leaf(condition, measure(condition.measure))
+        return _leaf(condition, measure(condition.measure), odd)
     if condition.field is None:
         raise ValueError("a condition of a form that does not work yet")
     getter = resolve(condition.field)
     if condition.field_value is not None:
-        return _between_fields(condition, getter, resolve(condition.field_value))
-    return _leaf(condition, getter)
+        return _between_fields(condition, getter, resolve(condition.field_value), odd)
+    return _leaf(condition, getter, odd)
 
 
 def _always(_: Any) -> bool:
     return True
 
 
-def _leaf(condition: Condition, getter: Getter) -> Predicate:
+def _leaf(condition: Condition, getter: Getter, odd: Odd) -> Predicate:
     op = condition.op or "is"
-    test = _test(_NEGATIVE.get(op, op), condition.value)
+    test = _test(_NEGATIVE.get(op, op), condition.value, odd)
 
     def holds(subject: Any) -> bool:
         value = getter(subject)
@@ -134,7 +171,7 @@ def _leaf(condition: Condition, getter: Getter) -> Predicate:
     return holds
 
 
-def _between_fields(condition: Condition, left: Getter, right: Getter) -> Predicate:
+def _between_fields(condition: Condition, left: Getter, right: Getter, odd: Odd) -> Predicate:
     """Compares two fields; `times` multiplies the second one."""
     op, times = condition.op or "is", condition.times
 
@@ -146,14 +183,14 @@ def _between_fields(condition: Condition, left: Getter, right: Getter) -> Predic
         if other is None or other.__class__ in (list, dict):
             return False
         value = left(subject)
-        test = _test(_NEGATIVE.get(op, op), other)
+        test = _test(_NEGATIVE.get(op, op), other, odd)
         found = any(test(each) for each in value) if value.__class__ is list else test(value)
         return found != (op in _NEGATIVE)
 
     return holds
 
 
-def _test(op: str, value: Any) -> Predicate:
+def _test(op: str, value: Any, odd: Odd) -> Predicate:
     if op == "is":
         return _equals(value)
     if op == "in":
@@ -165,7 +202,7 @@ def _test(op: str, value: Any) -> Predicate:
     if op == "contains":
         same = _equals(value)
         return lambda found: str(value) in found if found.__class__ is str else same(found)
-    return _compares(op, value)
+    return _compares(op, value, odd)
 
 
 def _equals(value: Scalar) -> Predicate:
@@ -193,28 +230,31 @@ def _among(values: Sequence[Scalar]) -> Predicate:
     return holds
 
 
-def _compares(op: str, value: Any) -> Predicate:
-    """Numbers as numbers; text (instants, dates) by its characters, when the rule's value is such text."""
+def _compares(op: str, value: Any, odd: Odd) -> Predicate:
+    """Numbers as numbers; text (instants, dates) by its characters, when the rule's value is such text.
+
+    What is missing is no odd value.
+    """
     if op == "between":
-        low, high = _compares("at_least", value[0]), _compares("at_most", value[1])
+        low, high = _compares("at_least", value[0], odd), _compares("at_most", value[1], odd)
         return lambda found: low(found) and high(found)
     limit = number(value)
     if limit is None:
-        return _compares_text(op, str(value))
+        return _compares_text(op, str(value), odd)
     if op == "at_least":
-        return lambda found: (n := number(found)) is not None and n >= limit
+        return lambda found: n >= limit if (n := number(found)) is not None else found is not None and odd()
     if op == "more_than":
-        return lambda found: (n := number(found)) is not None and n > limit
+        return lambda found: n > limit if (n := number(found)) is not None else found is not None and odd()
     if op == "at_most":
-        return lambda found: (n := number(found)) is not None and n <= limit
-    return lambda found: (n := number(found)) is not None and n < limit
+        return lambda found: n <= limit if (n := number(found)) is not None else found is not None and odd()
+    return lambda found: n < limit if (n := number(found)) is not None else found is not None and odd()
 
 
-def _compares_text(op: str, limit: str) -> Predicate:
+def _compares_text(op: str, limit: str, odd: Odd) -> Predicate:
     if op == "at_least":
-        return lambda found: found.__class__ is str and found >= limit
+        return lambda found: found >= limit if found.__class__ is str else found is not None and odd()
     if op == "more_than":
-        return lambda found: found.__class__ is str and found > limit
+        return lambda found: found > limit if found.__class__ is str else found is not None and odd()
     if op == "at_most":
-        return lambda found: found.__class__ is str and found <= limit
-    return lambda found: found.__class__ is str and found < limit
+        return lambda found: found <= limit if found.__class__ is str else found is not None and odd()
+    return lambda found: found < limit if found.__class__ is str else found is not None and odd()

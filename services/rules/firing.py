@@ -11,6 +11,7 @@ import msgspec
 
 from libs.common import clock
 from libs.common.events import HOPS_MAX, RuleTriggered
+from services.rules import grounds
 from services.rules.snapshot import CompiledRule, Moment, Snapshot
 from services.rules.state import State, Wait, digest
 
@@ -26,7 +27,7 @@ class Due(NamedTuple):
 
 
 class Expiry(msgspec.Struct, array_like=True, frozen=True):
-    """What a timer's payload says: which wait of whom."""
+    """What a timer's payload says: which wait of whom. Of an appointment `same` is the due instant in milliseconds."""
 
     rule_id: str
     customer_id: str
@@ -36,9 +37,13 @@ class Expiry(msgspec.Struct, array_like=True, frozen=True):
 
 @dataclass
 class Effects:
-    """What a batch comes to. A timer that is set and then cancelled within it is never written."""
+    """What a batch comes to. A timer that is set and then cancelled within it is never written.
+
+    `grounds` say of each trigger, in the same order, what it rested on.
+    """
 
     triggers: list[RuleTriggered] = field(default_factory=list)
+    grounds: list[grounds.Grounds] = field(default_factory=list)
     timers: dict[str, Due] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -74,6 +79,7 @@ def fire(snapshot: Snapshot, rule: CompiledRule, moment: Moment, cause: Cause, o
         return
     own = moment.views[0]
     rule.limiter.note(own, moment.time_ms)
+    out.grounds.append(grounds.of(rule, moment, cause.event_id))
     sets = rule.sets if cause.hops < HOPS_MAX else {}
     if rule.sets and not sets:
         out.outcomes[rule.id, "hops"] += 1
@@ -102,9 +108,9 @@ def fire(snapshot: Snapshot, rule: CompiledRule, moment: Moment, cause: Cause, o
 def _outcome(rule: CompiledRule, moment: Moment, cause: Cause) -> str:
     if not rule.active:
         return "paused"
-    if not _is_valid(rule, moment.time_ms):
+    if not is_valid(rule, moment.time_ms):
         return "outside_validity"
-    if rule.ramp_percent < 100 and digest("ramp", rule.id, cause.person_id) % 100 >= rule.ramp_percent:
+    if not within_ramp(rule, cause.person_id):
         return "outside_ramp"
     if rule.who is not None and not rule.who(moment):
         return "who"
@@ -113,7 +119,12 @@ def _outcome(rule: CompiledRule, moment: Moment, cause: Cause) -> str:
     return "fired"
 
 
-def _is_valid(rule: CompiledRule, time_ms: int) -> bool:
+def within_ramp(rule: CompiledRule, person_id: str) -> bool:
+    """The same people at each step: whoever is among 5 % is among 20 %."""
+    return rule.ramp_percent >= 100 or digest("ramp", rule.id, person_id) % 100 < rule.ramp_percent
+
+
+def is_valid(rule: CompiledRule, time_ms: int) -> bool:
     valid = rule.valid
     if valid is None:
         return True
@@ -126,13 +137,25 @@ def due(rule: CompiledRule, customer_id: str, wait: Wait) -> Due:
     return Due(_timer_key(rule.id, customer_id, wait.event_id), wait.due_ms, msgspec.msgpack.encode(expiry))
 
 
+def appointed(rule: CompiledRule, customer_id: str, due_ms: int) -> Due:
+    """The timer of an appointment: there is one for each rule and customer record."""
+    expiry = Expiry(rule.id, customer_id, "", due_ms)
+    return Due(_timer_key(rule.id, customer_id, ""), due_ms, msgspec.msgpack.encode(expiry))
+
+
+def withdrawn(rule: CompiledRule, customer_id: str) -> str:
+    """The key of an appointment's timer that is to be cancelled."""
+    return _timer_key(rule.id, customer_id, "")
+
+
 def timer_keys(state: State) -> list[str]:
     """The keys of all timers that are set for a customer."""
-    return [
+    waits = [
         _timer_key(rule_id, state.customer_id, wait.event_id)
         for rule_id, absence in state.absences.items()
         for wait in absence.waits
     ]
+    return waits + [_timer_key(rule_id, state.customer_id, "") for rule_id in state.appointments]
 
 
 def _timer_key(rule_id: str, customer_id: str, event_id: str) -> str:

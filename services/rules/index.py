@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from services.rules.conditions import Getter, Predicate, compile_all, key, number, path_getter
+from services.rules.conditions import Getter, Odd, Predicate, compile_all, key, nobody_asks, number, path_getter
 from services.rules.language import Condition
 
 U = TypeVar("U")
@@ -25,13 +25,18 @@ RANGES_MAX = 512
 BUCKETS_MAX = 256
 _INFINITE = float("inf")
 _RANGES = ("at_least", "at_most", "between")
+_ORDERED = (*_RANGES, "more_than", "less_than")
 
 
 class Pattern(NamedTuple, Generic[U]):
-    """Conditions on one event that must all hold, and what to report when they do."""
+    """Conditions on one event that must all hold, and what to report when they do.
+
+    `odd` is told of an event that got as far as a comparison and had a value of another type there.
+    """
 
     conditions: tuple[Condition, ...]
     uses: tuple[U, ...]
+    odd: Odd = nobody_asks
 
 
 def event_getter(field: str) -> Getter:
@@ -86,7 +91,7 @@ def _split(field: str, pattern: Pattern[U]) -> tuple[tuple[Any, ...] | None, Pat
     for at, condition in enumerate(pattern.conditions):
         if condition.field == field and (wanted := _demanded(condition)) is not None:
             rest = pattern.conditions[:at] + pattern.conditions[at + 1 :]
-            return wanted, Pattern(rest, pattern.uses)
+            return wanted, pattern._replace(conditions=rest)
     return None, pattern
 
 
@@ -178,7 +183,7 @@ def _by_range(field: str, patterns: Sequence[Pattern[U]]) -> Finder:
             continue
         low, high = _range_of(pattern.conditions[at]) or (0.0, 0.0)
         rest = pattern.conditions[:at] + pattern.conditions[at + 1 :]
-        ranged.append((low, high, Pattern(rest, pattern.uses)))
+        ranged.append((low, high, pattern._replace(conditions=rest)))
     ends = sorted({end for low, high, _ in ranged for end in (low, high)})
     cells: list[list[Pattern[U]]] = [[] for _ in range(2 * len(ends) + 1)]
     for low, high, rest_pattern in ranged:
@@ -187,11 +192,29 @@ def _by_range(field: str, patterns: Sequence[Pattern[U]]) -> Finder:
     finders = [_one_by_one(each) for each in cells]
     everything = _one_by_one(patterns)
     further = build(others) if others else None
-    return _cell_lookup(event_getter(field), ends, finders, everything, further)
+    incomparable = _telling([each for _, _, each in ranged])
+    return _cell_lookup(event_getter(field), ends, finders, everything, incomparable, further)
+
+
+def _telling(patterns: Sequence[Pattern[U]]) -> Callable[[dict[str, Any]], None]:
+    """Tells those whose other conditions hold."""
+    entries = [(compile_all(each.conditions, event_getter), each.odd) for each in patterns]
+
+    def tell(subject: dict[str, Any]) -> None:
+        for test, odd in entries:
+            if test is None or test(subject):
+                odd()
+
+    return tell
 
 
 def _cell_lookup(
-    getter: Getter, ends: list[float], cells: list[Finder], everything: Finder, further: Finder | None
+    getter: Getter,
+    ends: list[float],
+    cells: list[Finder],
+    everything: Finder,
+    incomparable: Callable[[dict[str, Any]], None],
+    further: Finder | None,
 ) -> Finder:
     def find(subject: dict[str, Any], found: list[Any]) -> None:
         value = getter(subject)
@@ -202,6 +225,8 @@ def _cell_lookup(
         if amount is not None:
             left, right = bisect_left(ends, amount), bisect_right(ends, amount)
             cells[left + right](subject, found)
+        elif value is not None:
+            incomparable(subject)
         if further is not None:
             further(subject, found)
 
@@ -210,7 +235,7 @@ def _cell_lookup(
 
 def _one_by_one(patterns: Sequence[Pattern[U]]) -> Finder:
     entries: list[tuple[Predicate | None, tuple[U, ...]]] = [
-        (compile_all(each.conditions, event_getter), each.uses) for each in patterns
+        (compile_all(_told_last(each.conditions), event_getter, odd=each.odd), each.uses) for each in patterns
     ]
     if len(entries) == 1:
         return _single(*entries[0])
@@ -221,6 +246,11 @@ def _one_by_one(patterns: Sequence[Pattern[U]]) -> Finder:
                 found += uses
 
     return find
+
+
+def _told_last(conditions: tuple[Condition, ...]) -> list[Condition]:
+    """What compares by size stands last: an event that is not meant at all is not odd for it."""
+    return sorted(conditions, key=lambda each: each.op in _ORDERED)
 
 
 def _single(test: Predicate | None, uses: tuple[Any, ...]) -> Finder:

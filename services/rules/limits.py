@@ -43,6 +43,24 @@ class Limiter:
         near = sum(1 for each in fired if not spans.apart(each, time_ms, self._per, zone))
         return near < self._times
 
+    def held_back(self, views: Iterable[State], now_ms: int, zone: ZoneInfo) -> tuple[str, int | None] | None:
+        """Which limit would keep it from firing now, and until when (ms; None for ever); None when none would."""
+        fired = sorted(self._fired(views)) if self.needed else []
+        if self._once and fired:
+            return "repeat", None
+        found: list[tuple[int, str]] = []
+        if self._cooldown is not None:
+            near = [each for each in fired if not spans.apart(each, now_ms, self._cooldown, zone)]
+            found += [(spans.after(each, self._cooldown, zone), "cooldown") for each in near]
+        if self._per is not None:
+            near = [each for each in fired if not spans.apart(each, now_ms, self._per, zone)]
+            if len(near) >= self._times:
+                found.append((spans.after(near[len(near) - self._times], self._per, zone), "max"))
+        if not found:
+            return None
+        until_ms, limit = max(found)
+        return limit, until_ms
+
     def note(self, state: State, time_ms: int) -> None:
         if not self.needed:
             return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
 
 from libs.common.db import Tx
 
@@ -74,3 +74,167 @@ async def delete(tx: Tx, customer_ids: Iterable[str]) -> set[str]:
         "DELETE FROM rule_state WHERE customer_id = ANY($1) RETURNING customer_id", sorted(set(customer_ids))
     )
     return {row["customer_id"] for row in rows}
+
+
+# --- what fired ------------------------------------------------------------------------------------------------------
+
+
+class LoggedTrigger(NamedTuple):
+    """`body` says on what grounds it fired, for `recording` to read."""
+
+    occurred_at: datetime
+    trigger_id: str
+    rule_id: str
+    version: int
+    customer_id: str
+    person_id: str
+    event_id: str
+    body: bytes
+
+
+_LOGGED = "occurred_at, trigger_id::text, rule_id, version, customer_id, person_id, event_id, body"
+
+
+async def log_triggers(tx: Tx, unit: int, now: datetime, rows: Sequence[LoggedTrigger]) -> None:
+    """A trigger that is found a second time stays as it was logged first."""
+    if not rows:
+        return
+    await tx.execute(
+        """
+        INSERT INTO trigger_log
+            (unit, logged_at, occurred_at, trigger_id, rule_id, version, customer_id, person_id, event_id, body)
+        SELECT $1, $2, * FROM unnest(
+            $3::timestamptz[], $4::uuid[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::text[], $10::bytea[])
+        ON CONFLICT DO NOTHING
+        """,
+        unit,
+        now,
+        *[list(column) for column in zip(*sorted(rows), strict=True)],
+    )
+
+
+class Asked(NamedTuple):
+    """Which triggers are asked for; `before` is the instant and the id of the last of the page before."""
+
+    rule_id: str | None = None
+    customer_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: tuple[datetime, str] | None = None
+
+
+async def triggers(connection: Any, asked: Asked, limit: int) -> list[LoggedTrigger]:
+    """Newest first; `until` does not belong to what is asked for."""
+    where = ["TRUE"]
+    values: list[object] = []
+
+    def narrow(condition: str, *given: object) -> None:
+        numbers = [f"${len(values) + place}" for place in range(1, len(given) + 1)]
+        values.extend(given)
+        where.append(condition.format(*numbers))
+
+    for condition, given in (
+        ("rule_id = {}", asked.rule_id),
+        ("customer_id = {}", asked.customer_id),
+        ("occurred_at >= {}", asked.since),
+        ("occurred_at < {}", asked.until),
+    ):
+        if given is not None:
+            narrow(condition, given)
+    if asked.before is not None:
+        narrow("(occurred_at, trigger_id) < ({}, {}::uuid)", *asked.before)
+    rows = await connection.fetch(
+        f"SELECT {_LOGGED} FROM trigger_log WHERE {' AND '.join(where)}"
+        f" ORDER BY occurred_at DESC, trigger_log.trigger_id DESC LIMIT {limit:d}",
+        *values,
+    )
+    return [LoggedTrigger(*row) for row in rows]
+
+
+async def trigger(connection: Any, trigger_id: str) -> LoggedTrigger | None:
+    row = await connection.fetchrow(f"SELECT {_LOGGED} FROM trigger_log WHERE trigger_id = $1::uuid", trigger_id)
+    return None if row is None else LoggedTrigger(*row)
+
+
+async def forget_triggers(tx: Tx, customer_ids: Iterable[str]) -> dict[str, int]:
+    """Returns how many there were of each customer."""
+    rows = await tx.fetch(
+        """
+        WITH gone AS (DELETE FROM trigger_log WHERE customer_id = ANY($1) RETURNING customer_id)
+        SELECT customer_id, count(*) AS count FROM gone GROUP BY customer_id
+        """,
+        sorted(set(customer_ids)),
+    )
+    return {row["customer_id"]: row["count"] for row in rows}
+
+
+async def arrange_months(tx: Tx, today: date, days_kept: int) -> None:
+    """Have a part of the log for each month in which a trigger may occur, and drop those that are over."""
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('trigger_log', 0))")
+    wanted = {f"trigger_log_{first:%Y%m}": (first, last) for first, last in _months(today, days_kept)}
+    rows = await tx.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'trigger_log'::regclass"
+    )
+    existing = {row["name"] for row in rows}
+    for name in sorted(wanted.keys() - existing):
+        first, last = wanted[name]
+        await tx.execute(
+            f"CREATE TABLE {name} PARTITION OF trigger_log FOR VALUES FROM ({_midnight(first)}) TO ({_midnight(last)})"
+        )
+    # Never a later one: a clock that was set back must not cost what is known.
+    for name in sorted(each for each in existing if each < min(wanted)):
+        await tx.execute(f"DROP TABLE {name}")
+
+
+def _midnight(day: date) -> str:
+    return f"'{day} 00:00:00+00'"
+
+
+def _months(today: date, days_kept: int) -> Iterator[tuple[date, date]]:
+    """The first days of months and of those after them, from the oldest kept to two ahead."""
+    month = (today - timedelta(days=days_kept)).replace(day=1)
+    while month < today + timedelta(days=62):
+        following = (month + timedelta(days=32)).replace(day=1)
+        yield month, following
+        month = following
+
+
+async def trim_logs(tx: Tx, before: datetime) -> None:
+    """Forget what is over and has no month of its own, and the figures of days that are."""
+    await tx.execute("DELETE FROM trigger_log_older WHERE logged_at < $1", before)
+    await tx.execute("DELETE FROM rule_day WHERE day < $1", before.date())
+
+
+# --- what became of chances to fire ----------------------------------------------------------------------------------
+
+
+async def count_outcomes(tx: Tx, unit: int, day: date, counts: Mapping[tuple[str, str], int]) -> None:
+    """By rule and outcome."""
+    if not counts:
+        return
+    ordered = sorted(counts.items())
+    await tx.execute(
+        """
+        INSERT INTO rule_day AS held (unit, day, rule_id, outcome, count)
+        SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::bigint[])
+        ON CONFLICT (rule_id, day, outcome, unit) DO UPDATE SET count = held.count + excluded.count
+        """,
+        unit,
+        day,
+        [rule_id for (rule_id, _), _ in ordered],
+        [outcome for (_, outcome), _ in ordered],
+        [count for _, count in ordered],
+    )
+
+
+async def outcomes(connection: Any, rule_id: str, since: date) -> list[tuple[date, str, int]]:
+    """By day and outcome, the oldest day first."""
+    rows = await connection.fetch(
+        """
+        SELECT day, outcome, sum(count)::bigint AS count FROM rule_day WHERE rule_id = $1 AND day >= $2
+        GROUP BY day, outcome ORDER BY day, outcome
+        """,
+        rule_id,
+        since,
+    )
+    return [(row["day"], row["outcome"], row["count"]) for row in rows]

@@ -1,0 +1,186 @@
+"""Does a condition hold now, what was found, and by how much does it miss? One small function per form. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.rules import wording
+from services.rules.conditions import compile_one, number
+from services.rules.language import Condition, Measure
+from services.rules.weighing import Weighed
+
+_ORDERED = ("at_least", "more_than", "at_most", "less_than", "between")
+_UPWARDS = ("is", "at_least", "more_than")
+
+
+class Found(NamedTuple):
+    """What a field has. `known` false: nobody can say now, and `why` says why."""
+
+    known: bool
+    value: Any = None
+    why: str = ""
+
+
+class Sight(NamedTuple):
+    """What can be seen of the moment: fields by path, and measures, where any are known."""
+
+    find: Callable[[str], Found]
+    weigh: Callable[[Measure, float], Weighed] | None = None
+    worth: Callable[[], float | None] | None = None
+    """The next measure as it was written down, where it cannot be weighed any more."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """`holds` is null where it cannot be known now. `misses_by` is how far a number is from what is wanted."""
+
+    condition: dict[str, Any]
+    holds: bool | None
+    detail: str
+    found: Any = None
+    wanted: Any = None
+    misses_by: float | None = None
+    measure: Weighed | None = None
+    inner: list[Judged] = field(default_factory=list)
+
+
+def judge_all(conditions: Sequence[Condition], sight: Sight) -> list[Judged]:
+    return [judge(each, sight) for each in conditions]
+
+
+def all_hold(judged: Sequence[Judged]) -> bool | None:
+    """False as soon as one does not, whatever is not known."""
+    answers = [each.holds for each in judged]
+    return False if False in answers else None if None in answers else True
+
+
+def judge(condition: Condition, sight: Sight) -> Judged:
+    if condition.any_ is not None:
+        return _any(condition, judge_all(condition.any_, sight))
+    if condition.all_ is not None:
+        return _all(condition, judge_all(condition.all_, sight))
+    if condition.not_ is not None:
+        return _not(condition, judge(condition.not_, sight))
+    if condition.measure is not None:
+        return _measure(condition, condition.measure, sight)
+    if condition.field is None:
+        return Judged(_document(condition), None, "is known at the moment itself only")
+    return _leaf(condition, condition.field, sight)
+
+
+def _any(condition: Condition, inner: list[Judged]) -> Judged:
+    answers = [each.holds for each in inner]
+    holds = True if True in answers else None if None in answers else False
+    detail = "one of them holds" if holds else "none of them holds" if holds is False else "none is known to hold"
+    return Judged(_document(condition), holds, detail, inner=inner)
+
+
+def _all(condition: Condition, inner: list[Judged]) -> Judged:
+    failing = [each.detail for each in inner if each.holds is False]
+    return Judged(_document(condition), all_hold(inner), "; ".join(failing) or _summary(all_hold(inner)), inner=inner)
+
+
+def _not(condition: Condition, inner: Judged) -> Judged:
+    holds = None if inner.holds is None else not inner.holds
+    return Judged(_document(condition), holds, f"must not hold: {inner.detail}", inner=[inner])
+
+
+def _summary(holds: bool | None) -> str:
+    return "all of them hold" if holds else "not all of them are known"
+
+
+def _leaf(condition: Condition, path: str, sight: Sight) -> Judged:
+    found = sight.find(path)
+    other = Found(True) if condition.field_value is None else sight.find(condition.field_value)
+    document, wanted = _document(condition), wording.wanted(condition)
+    unknown = next((each for each in (found, other) if not each.known), None)
+    if unknown is not None or condition.op == "changed_within":
+        why = unknown.why if unknown is not None else "is known at the moment itself only"
+        return Judged(document, None, f"{path} {why}; wanted: {wanted}", wanted=condition.value)
+    values = {path: found.value, condition.field_value: other.value}
+    holds = compile_one(condition, lambda each: lambda _: values[each])(None)
+    limit = _limit(condition, other.value)
+    misses_by = None if holds else _misses_by(condition.op or "is", found.value, limit)
+    return Judged(document, holds, _said(condition, path, found.value, misses_by), found.value, limit, misses_by)
+
+
+def _limit(condition: Condition, other: Any) -> Any:
+    if condition.field_value is None:
+        return condition.value
+    amount = number(other)
+    return other if condition.times is None or amount is None else amount * condition.times
+
+
+def _said(condition: Condition, path: str, value: Any, misses_by: float | None) -> str:
+    if value is None:
+        return f"{path} is not there; wanted: {wording.wanted(condition)}"
+    text = f"{path} is {wording.shown(value)}; wanted: {wording.wanted(condition)}"
+    if condition.op in _ORDERED and condition.field_value is None and _is_odd(condition, value):
+        return f"{text}, which it cannot be compared with"
+    return text if misses_by is None else f"{text}; {wording.number(misses_by)} off"
+
+
+def _is_odd(condition: Condition, value: Any) -> bool:
+    wanted = condition.value[0] if isinstance(condition.value, list) else condition.value
+    members = value if isinstance(value, list) else [value]
+    if number(wanted) is not None:
+        return all(number(each) is None for each in members)
+    return not any(isinstance(each, str) for each in members)
+
+
+def _misses_by(op: str, value: Any, wanted: Any) -> float | None:
+    """How much more, or less, it would have to be; of several values the nearest counts."""
+    ends = [number(each) for each in (wanted if isinstance(wanted, list) else [wanted])]
+    amounts = [
+        amount for each in (value if isinstance(value, list) else [value]) if (amount := number(each)) is not None
+    ]
+    if op not in _ORDERED or not amounts or not ends or any(each is None for each in ends):
+        return None
+    low, high = ends[0] or 0, ends[-1] or 0
+    if op in ("at_least", "more_than"):
+        return max(0, low - max(amounts))
+    if op in ("at_most", "less_than"):
+        return max(0, min(amounts) - high)
+    return min(low - each if each < low else max(0, each - high) for each in amounts)
+
+
+def _measure(condition: Condition, measure: Measure, sight: Sight) -> Judged:
+    """The measure as the engine would see it now, or as it was seen when the rule fired."""
+    wanted = number(condition.value) or 0.0
+    weighed = None if sight.weigh is None else sight.weigh(measure, wanted)
+    if weighed is None and sight.worth is None:
+        return Judged(_document(condition), None, f"{wording.measure(measure)} is not known", wanted=condition.value)
+    value = weighed.value if weighed is not None else sight.worth() if sight.worth is not None else None
+    holds = compile_one(condition, _nowhere, lambda _: lambda _: value)(None)
+    misses_by = None if holds else _misses_by(condition.op or "is", value, wanted)
+    if weighed is not None and condition.op in _UPWARDS:
+        detail = weighed.detail
+    else:
+        where = wording.window(measure.over)
+        detail = (
+            f"{wording.measure(measure)} in {where} is {wording.number(value)}; wanted: {wording.wanted(condition)}"
+        )
+    return Judged(_document(condition), holds, detail, value, condition.value, misses_by, weighed)
+
+
+def _nowhere(_: str) -> Callable[[Any], Any]:
+    return lambda _: None
+
+
+def _document(condition: Condition) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(condition)
+    return found
+
+
+def of_values(values: Mapping[str, Any], worths: Sequence[float | None]) -> Sight:
+    """As it was written down when a rule fired."""
+    left = iter(worths)
+
+    def find(path: str) -> Found:
+        return Found(True, values[path]) if path in values else Found(False, why="was not written down")
+
+    return Sight(find, worth=lambda: next(left, None))
