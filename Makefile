@@ -8,10 +8,10 @@ SUITES := tests/unit tests/contract tests/integration tests/e2e tests/resilience
 
 .DEFAULT_GOAL := help
 .PHONY: help run test setup lint types imports unit contract integration e2e resilience soak bench \
-	explain replay reset lock
+	explain backtest replay rules-check rules-plan rules-apply reset lock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## everything: dependencies, PostgreSQL, Kafka, services, a demo shop; Ctrl-C stops, state is kept
 	@$(PYTHON) -m deploy.local.bootstrap --run
@@ -57,8 +57,20 @@ bench: setup ## speed and size beside their references; a table, and JSON under 
 explain: ## one customer's last event through all services, gate by gate: CUSTOMER=...
 	@$(VENV)/python -m deploy.demo.explain "$(CUSTOMER)"
 
+backtest: ## what a rule would have done: RULE=id, id@version or file.json FROM=2026-10-01 TO=... ARGS="--help"
+	@$(VENV)/python -m deploy.demo.backtest "$(RULE)" $(if $(FROM),--from "$(FROM)") $(if $(TO),--to "$(TO)") $(ARGS)
+
 replay: ## send a table of purchases through the HTTP door: ARGS="--help"
 	@$(VENV)/python -m deploy.replay $(ARGS)
+
+rules-check: setup ## are the files of a folder rules, and do their tests hold? RULES=rules
+	@$(VENV)/python -m deploy.rules check "$(or $(RULES),rules)"
+
+rules-plan: ## what rules-apply would create, change, pause and retire: RULES=rules ARGS="--prune"
+	@$(VENV)/python -m deploy.rules plan "$(or $(RULES),rules)" $(ARGS)
+
+rules-apply: ## put the rules of a folder in force, through the public API: RULES=rules ARGS="--note ..."
+	@$(VENV)/python -m deploy.rules apply "$(or $(RULES),rules)" $(ARGS)
 
 reset: ## remove all data, keys and logs under .local
 	@$(PYTHON) -m deploy.local.reset

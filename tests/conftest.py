@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,11 +21,27 @@ from libs.common.kafka.catalogue import connected
 # A machine that stalls for some seconds is not a broker that has died: it would lose the lead of every partition.
 _PATIENT = {"broker.session.timeout.ms": "60000"}
 
+_SCRATCH = pytest.StashKey[Path]()
+_LAST_WORDS = 40
+
 
 @pytest.fixture(scope="session")
-def scratch() -> Iterator[Path]:
+def scratch(request: pytest.FixtureRequest) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="dangol-test-", ignore_cleanup_errors=True) as folder:
+        request.config.stash[_SCRATCH] = Path(folder)
         yield Path(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed because a server was unwell says so: the last words of the servers of the whole run."""
+    report = yield
+    folder = item.config.stash.get(_SCRATCH, None)
+    if report.failed and folder is not None:
+        for log in sorted(folder.glob("*/*.log")):
+            words = log.read_text("utf-8", "replace").splitlines()[-_LAST_WORDS:]
+            report.sections.append((f"the last words of {log.parent.name}", "\n".join(words)))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -52,12 +52,12 @@ class Place:
         data = more.pop("data", {})
         profile = more.pop("profile", {"consent_email": True})
         event = EventResolved(
-            event_id=str(clock.new_id()),
+            event_id=more.pop("event_id", str(clock.new_id())),
             customer_id=customer,
             person_id=more.pop("person_id", customer),
             type=kind,
             source="test",
-            time=clock.from_ms(now_ms - int(ago_seconds * 1000)),
+            time=more.pop("time", clock.from_ms(now_ms - int(ago_seconds * 1000))),
             received_ms=now_ms,
             data=msgspec.Raw(msgspec.json.encode(data)),
             profile=msgspec.Raw(msgspec.json.encode(profile)),

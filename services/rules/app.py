@@ -14,8 +14,10 @@ from libs.common.unit import Input, WorkerSpec
 from libs.common.web import create_app
 from services.rules import __doc__ as door_plate
 from services.rules.api import KIND, make_router
+from services.rules.backtest.jobs import Jobs, Place
 from services.rules.counters import RuleCounters
 from services.rules.handlers import Matching
+from services.rules.keeping import LogKeeping
 from services.rules.settings import RulesSettings
 from services.rules.snapshot import Snapshot, Source, compile_snapshot
 
@@ -37,8 +39,13 @@ async def build(settings: RulesSettings) -> App:
         interval_seconds=settings.documents_poll_seconds,
         with_paused=True,
     )
-    matching = Matching(rules, settings.partitions, settings.states_cached_max, RuleCounters(footing.metrics).count)
+    counted = RuleCounters(footing.metrics).count
+    matching = Matching(
+        rules, settings.partitions, settings.states_cached_max, counted, batch_max=settings.batch_events_max
+    )
     worker = footing.worker(_spec(matching, settings))
+
+    backtests = Jobs(footing.database, footing.metrics, _place(settings))
 
     async def readiness() -> Sequence[str]:
         return [*rules.problems(), *await footing.problems()]
@@ -50,9 +57,10 @@ async def build(settings: RulesSettings) -> App:
         readiness=readiness,
         description=door_plate or "",
     )
-    web.include_router(make_router(footing.database, rules))
+    web.include_router(make_router(footing.database, rules, settings, backtests.wake))
     web.include_router(operations.make_router(footing))
-    return App(web, resources=footing.resources, components=[rules], work=[worker])
+    log = LogKeeping(footing.database, footing.metrics)
+    return App(web, resources=footing.resources, components=[log, rules], work=[worker, backtests])
 
 
 def _spec(matching: Matching, settings: RulesSettings) -> WorkerSpec:
@@ -68,3 +76,17 @@ def _spec(matching: Matching, settings: RulesSettings) -> WorkerSpec:
 
 def _source(document: ActiveDocument) -> Source:
     return Source(document.body, document.version, document.status == "active", document.ramp_percent)
+
+
+def _place(settings: RulesSettings) -> Place:
+    return Place(
+        settings.instance_id,
+        settings.kafka_bootstrap,
+        settings.topic_prefix,
+        settings.partitions,
+        settings.company_zone,
+        settings.timer_grace_seconds,
+        settings.backtests_running_max,
+        settings.backtest_memory_mb,
+        settings.log_level,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,8 @@ from libs.common.events import ERASED, EventResolved, Fact, RulesErased
 from libs.common.timers import Timer
 from libs.common.topics import partition_of
 from libs.common.unit import Message, UnitTx
-from services.rules import firing, matching, state, store
+from services.rules import firing, matching, recording, state, store
+from services.rules.backtest import store as backtests
 from services.rules.firing import Effects, Expiry
 from services.rules.snapshot import Snapshot
 from services.rules.state import State
@@ -25,7 +27,10 @@ Counted = Callable[[str, str, int], None]
 
 ANY_RULE = "*"
 """Stands for the rule where an event was kept from all of them."""
+ODD_VALUE = "odd_value"
 _WAITING, _STATES, _SWEPT = "waiting", "states", "swept_at"
+_FIGURES, _COUNTED = "figures", "counted_at"
+_COUNT_EVERY = timedelta(seconds=1)
 _SWEEP_EVERY = timedelta(minutes=10)
 _EXPIRES_MAX_MS = 250_000_000_000_000
 _expiry = msgspec.msgpack.Decoder(Expiry)
@@ -34,35 +39,47 @@ _expiry = msgspec.msgpack.Decoder(Expiry)
 class Matching:
     """The handlers of `rules.match`. What it caches of a unit lives in the unit's own cache."""
 
-    def __init__(self, rules: SnapshotWatcher[Snapshot], units: int, states_cached_max: int, counted: Counted) -> None:
+    def __init__(
+        self,
+        rules: SnapshotWatcher[Snapshot],
+        units: int,
+        states_cached_max: int,
+        counted: Counted,
+        batch_max: int = 500,
+    ) -> None:
         self._rules = rules
         self._units = units
         self._states_cached_max = states_cached_max
         self._counted = counted
+        self._batch_max = batch_max
 
     async def on_resolved_events(self, batch: Sequence[Message[EventResolved]], tx: UnitTx) -> Sequence[Fact]:
         snapshot = await self._snapshot(tx)
         waiting = await self._waiting(tx)
+        out = Effects()
         erased = [message.event.customer_id for message in batch if message.event.type == ERASED]
         found = [
             (message.event, matching.match(snapshot, message.event))
             for message in batch
             if message.event.type != ERASED
         ]
+        _note_oddities(snapshot, out)
         beginners = {event.customer_id for event, hit in found if hit is not None and hit.needs_state}
         wanted = {event.customer_id for event, _ in found if event.customer_id in waiting} | beginners
         linked = {each for event, hit in found if hit is not None and hit.needs_state for each in event.linked}
         views = await self._load(tx, wanted, linked)
-        out = Effects()
         if flagged := sum(1 for event, _ in found if event.traffic):
             out.outcomes[ANY_RULE, "flagged_traffic"] += flagged
+        touched = set(beginners)
         for event, hit in found:
             own = views.own(event.customer_id) if event.customer_id in wanted else State(event.customer_id)
             if hit is not None:
                 matching.step(snapshot, event, hit, own, views.others(event), out)
-            elif event.customer_id in wanted:
-                matching.remember_profile(own, event)
-        await self._save(tx, views, wanted, out)
+                touched |= {event.customer_id} & wanted
+            elif event.customer_id in wanted and matching.remember_profile(own, event):
+                touched.add(event.customer_id)
+        _note_oddities(snapshot, out)
+        await self._save(tx, views, touched, out, busy=len(batch) >= self._batch_max)
         return [*out.triggers, *await self._forget(erased, tx)] if erased else out.triggers
 
     async def _forget(self, erased: Sequence[str], tx: UnitTx) -> Sequence[Fact]:
@@ -71,11 +88,13 @@ class Matching:
         timers = {each: firing.timer_keys(views.own(each)) for each in sorted(set(erased))}
         await tx.cancel_timers([key for keys in timers.values() for key in keys])
         deleted = await store.delete(tx, timers)
+        logged = await store.forget_triggers(tx, timers)
+        await backtests.forget(tx, timers, tx.now)
         for customer_id in timers:
             views.forget(customer_id)
             waiting.discard(customer_id)
         return [
-            RulesErased(each, tx.now, {"rule_state": int(each in deleted), "timer": len(keys)})
+            RulesErased(each, tx.now, _counts(int(each in deleted), len(keys), logged.get(each, 0)))
             for each, keys in timers.items()
         ]
 
@@ -115,7 +134,9 @@ class Matching:
         await views.load_more(tx, [*wanted, *linked])
         return views
 
-    async def _save(self, tx: UnitTx, views: _Views, touched: Iterable[str], out: Effects) -> None:
+    async def _save(
+        self, tx: UnitTx, views: _Views, touched: Iterable[str], out: Effects, *, busy: bool = False
+    ) -> None:
         waiting = await self._waiting(tx)
         rows = []
         for customer_id in touched:
@@ -126,10 +147,26 @@ class Matching:
         await store.save(tx, tx.unit, rows)
         await tx.cancel_timers(sorted(out.cancelled))
         await tx.set_timers([Timer(due.key, _instant(due.due_ms), due.payload) for due in out.timers.values()])
+        await self._log(tx, out, busy)
         await self._forget_expired(tx)
         views.trim(self._states_cached_max)
         for (rule_id, outcome), count in out.outcomes.items():
             self._counted(rule_id, outcome, count)
+
+    async def _log(self, tx: UnitTx, out: Effects, busy: bool) -> None:
+        """What fired and on what grounds, and how often each rule came to what on this day.
+
+        While a backlog is worked off, the figures of many batches are written together: they are no ledger.
+        """
+        await store.log_triggers(tx, tx.unit, tx.now, recording.rows(out.triggers, out.grounds))
+        figures: Counter[tuple[str, str]] = tx.cache.setdefault(_FIGURES, Counter())
+        figures.update(out.outcomes)
+        last: datetime | None = tx.cache.get(_COUNTED)
+        if busy and last is not None and tx.now - last < _COUNT_EVERY:
+            return
+        tx.cache[_FIGURES], tx.cache[_COUNTED] = Counter(), tx.now
+        today = tx.now.astimezone(self._rules.require().content.company_zone).date()
+        await store.count_outcomes(tx, tx.unit, today, figures)
 
     async def _forget_expired(self, tx: UnitTx) -> None:
         last: datetime | None = tx.cache.get(_SWEPT)
@@ -177,6 +214,16 @@ class _Views:
 
     def _is_ours(self, customer_id: str) -> bool:
         return partition_of(customer_id.encode(), self._units) == self._unit
+
+
+def _note_oddities(snapshot: Snapshot, out: Effects) -> None:
+    """Comparisons that met a value of another type since they were last noted."""
+    for rule_id, count in snapshot.oddities.take().items():
+        out.outcomes[rule_id, ODD_VALUE] += count
+
+
+def _counts(states: int, timers: int, triggers: int) -> dict[str, int]:
+    return {"rule_state": states, "timer": timers, "trigger_log": triggers}
 
 
 def _read(timer: Timer) -> Expiry | None:

@@ -23,6 +23,11 @@ class RulesSettings(CommonSettings):
     timer_grace_seconds: float = Field(2.0, ge=0, le=3600, description="use seconds, from 0 to 3600")
     database_connections: int = Field(12, ge=2, le=200, description="use a number of connections from 2 to 200")
 
+    backtests_running_max: int = Field(
+        2, ge=1, le=64, description="use a number of backtests that may run at once in all processes, from 1 to 64"
+    )
+    backtest_memory_mb: int = Field(512, ge=16, le=1 << 20, description="use megabytes for each backtest, from 16")
+
     @field_validator("company_zone")
     @classmethod
     def _is_known(cls, zone: str) -> str:

@@ -263,7 +263,7 @@ class Stepping:
 
 
 def remember_profile(state: State, event: EventResolved) -> bool:
-    """While something waits, the profile as last seen is what the timer will judge by. Whether there is news to keep."""
+    """While something waits, the profile as last seen is what the timer will judge by. Whether that is news."""
     if not state.waiting:
         return False
     profile = bytes(event.profile)

@@ -40,6 +40,7 @@ CONDITIONS_MAX = 200
 PANES_MAX = 800
 WAIT_DAYS_MAX = 400
 SILENCE_DAYS_MAX = 4_000
+RESERVED_IDS = ("backtests", "validate")
 _ROOTS = {
     "event": ("event", "profile"),
     "measure": ("event", "profile", "measure"),
@@ -79,6 +80,8 @@ def _findings(rule: Rule) -> Findings:
     if kind not in WORKING_KINDS:
         yield "/when/type", f"rules of kind {kind} do not work yet; the kinds that work are {WORKING}"
         return
+    if rule.id in RESERVED_IDS:
+        yield "/id", f"{rule.id} is the address of something else under /v1/rules; choose another"
     roots = _ROOTS[kind]
     if isinstance(rule.when, SequenceWhen):
         roots += ORDINALS[: len(rule.when.steps)]

@@ -24,14 +24,18 @@ BROAD_NETS = {
     "libs/common/documents/watcher.py": 1,
     "libs/common/kafka/publishing.py": 2,
     "libs/common/runtime/life.py": 1,
+    "libs/common/runtime/parts.py": 1,
     "libs/common/runtime/process.py": 1,
     "libs/common/unit/runner.py": 3,
+    "libs/common/watching.py": 1,
     "libs/common/web/edge.py": 1,
     "services/ingest/deadlines.py": 1,
     "services/ingest/hooks/book.py": 1,
     "services/ingest/registry.py": 1,
     "services/ingest/schemas/violations.py": 1,
     "services/notify/sender.py": 2,
+    "services/profile/privacy/auditing.py": 1,
+    "services/profile/privacy/erasing.py": 1,
 }
 
 

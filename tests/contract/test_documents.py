@@ -47,8 +47,8 @@ def test_no_text_names_a_registry_or_somebodys_home() -> None:
 @each_page
 def test_every_command_of_make_exists(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z0-9]+):", makefile, re.MULTILINE))
-    named = {name for code in _code(page) for name in re.findall(r"\bmake ([a-z0-9]+)", code)}
+    targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
+    named = {name for code in _code(page) for name in re.findall(r"\bmake ([a-z0-9][a-z0-9-]*)", code)}
     assert named <= targets
 
 

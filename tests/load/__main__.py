@@ -31,6 +31,7 @@ BENCHMARKS = {
     "creep-apply": "tests.load.creep:apply",
     "profile-backlog": "tests.load.backlog:rows",
     "rules-matching": "tests.load.rules_matching:rows",
+    "rules-backtest": "tests.load.rules_backtest:rows",
     "loop": "tests.load.loop:rows",
     "start": "tests.load.start:rows",
 }

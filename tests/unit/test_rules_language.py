@@ -152,6 +152,11 @@ def test_a_moment_that_cannot_come_is_refused(when: Document, pointer: str, deta
     assert detail in found[pointer]
 
 
+@pytest.mark.parametrize("id", ["backtests", "validate"])
+def test_a_rule_is_not_called_like_an_address_of_something_else(id: str) -> None:
+    assert "address of something else" in faults({**BASKET, "id": id})["/id"]
+
+
 def test_a_run_is_asked_for_the_events_that_it_has() -> None:
     steps = {"type": "sequence", "steps": [{"event": "quote"}, {"event": "visit"}], "within": "3d"}
     emit = {"trigger": "a.b", "include": {"quote": "first.quote_id", "place": "second.branch", "no": "third.x"}}

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 
 from libs.common.db import Database
 from libs.common.documents import SnapshotWatcher
+from libs.common.documents.reviewing import ApprovalPolicy
+from services.rules.api import backtests, explain, library, triggers
 from services.rules.api import rules as rules_api
 from services.rules.api.rules import KIND
+from services.rules.backtest.store import reach_percent
+from services.rules.settings import RulesSettings
 from services.rules.snapshot import Snapshot
 
 __all__ = ["KIND", "make_router"]
 
 
-def make_router(database: Database, rules: SnapshotWatcher[Snapshot]) -> APIRouter:
+def make_router(
+    database: Database,
+    rules: SnapshotWatcher[Snapshot],
+    settings: RulesSettings,
+    wake_backtests: Callable[[], None],
+) -> APIRouter:
     router = APIRouter(prefix="/v1")
-    router.include_router(rules_api.make_router(database, rules))
+    policy = ApprovalPolicy(settings.approval_above_percent, reach_percent)
+    # Before the rules, of which one could be called "backtests".
+    router.include_router(backtests.make_router(database, wake_backtests))
+    router.include_router(rules_api.make_router(database, rules, policy, settings.company_zone))
+    router.include_router(explain.make_router(database, rules, settings.company_zone))
+    router.include_router(triggers.make_router(database))
+    router.include_router(library.make_router(database, settings.company_zone))
     return router

@@ -1,0 +1,45 @@
+"""How is one job done? The log is read and fed to a simulation, and now and then somebody is told how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from libs.common import clock
+from libs.common.kafka import History
+from services.rules.backtest.memory import MemoryFull
+from services.rules.backtest.shapes import Task, Told
+from services.rules.backtest.simulation import Simulation
+
+TELL_EVERY_SECONDS = 0.5
+
+Tell = Callable[[Told], None]
+
+
+async def run(task: Task, tell: Tell) -> None:
+    """Tells progress, and at last a report. BrokerAway, Misconfigured.
+
+    Where memory does not suffice, the report is of what was read until then, beside the reason.
+    """
+    simulation = Simulation(task.question, task.partitions, task.memory_mb << 20)
+    began, told = time.perf_counter(), float("-inf")
+    error = ""
+    async with History(
+        task.bootstrap,
+        prefix=task.prefix,
+        name=task.topic,
+        partitions=task.partitions,
+        since_ms=simulation.reads_from_ms,
+        until_ms=clock.to_ms(task.question.until),
+    ) as history:
+        total = history.span.messages
+        try:
+            async for chunk in history.chunks():
+                simulation.take(chunk)
+                if time.perf_counter() - told > TELL_EVERY_SECONDS:
+                    told = time.perf_counter()
+                    tell(Told(step=simulation.step(total)))
+        except MemoryFull as full:
+            error = str(full)
+    report = simulation.report(time.perf_counter() - began, history.span.log_begins_ms)
+    tell(Told(simulation.step(total), report, simulation.examples(), error))

@@ -1,0 +1,214 @@
+"""What would a rule have done between two instants, had it been in force? The log in, a report out. Pure.
+
+    warm-up   the rule is watched as a paused one is: it counts and waits and is silent
+    period    it is in force, from the first message that was appended at `from` or later
+    clock     a unit's clock is the least of the marks that its partition has brought, as it is live
+
+Messages are taken in the order in which they were appended, whichever partition they lie in. Within a partition that
+is the live order. What a record sees of linked records in other partitions is as of the same instant; live it is as of
+what the other unit had committed, a moment before or after. Timers fire at the mark that lets them, before what
+follows it; live at the next tick but one, within two seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from libs.common import clock
+from libs.common.events import ERASED, EventResolved, RuleTriggered
+from services.rules.backtest.crowd import Crowd
+from services.rules.backtest.engine import Engine
+from services.rules.backtest.interest import Interest
+from services.rules.backtest.partition import Headers, Partition
+from services.rules.backtest.reach import WHOLE_LOG, reach_ms
+from services.rules.backtest.shapes import Example, Question, Report, Step, Warmth
+from services.rules.backtest.tally import Tally
+from services.rules.grounds import Grounds
+from services.rules.language import Rule
+from services.rules.snapshot import Snapshot, Source, compile_snapshot
+from services.rules.state import DAY_MS
+
+
+class Logged(Protocol):
+    """A message of the log, as far as it is looked at."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+Entry = tuple[int, int, Logged]
+"""When it was appended in milliseconds, its partition, and the message."""
+
+
+class Simulation:
+    """Fed by `take`, asked by `report`. `bytes_max` bounds what is remembered of customers; MemoryFull beyond."""
+
+    def __init__(self, question: Question, units: int, bytes_max: int) -> None:
+        self._question = question
+        self._since_ms = clock.to_ms(question.since)
+        self._until_ms = clock.to_ms(question.until)
+        self._rule = _rule(question)
+        live = [Source(bytes(each.body), each.version, True, each.ramp_percent) for each in question.live]
+        self._in_force = _compiled([_source(self._rule, question, active=True)], question)
+        watched = _compiled([_source(self._rule, question, active=question.in_force_before)], question)
+        others = _compiled(live, question)
+        self._live_rules = [msgspec.json.decode(each.body, type=Rule) for each in question.live]
+        self._tally = Tally(self._in_force.company_zone, question.examples)
+        grace_ms = round(question.grace_seconds * 1000)
+        half = bytes_max // 2 if live else bytes_max
+        self._tested = Engine(watched, units, grace_ms, half, self._on_tested)
+        self._beside = Engine(others, units, grace_ms, half, self._on_live)
+        self._engines = [self._tested, self._beside] if live else [self._tested]
+        self._interest = Interest([engine.snapshot for engine in self._engines], [self._rule, *self._live_rules])
+        self._event = msgspec.json.Decoder(EventResolved).decode
+        self._partitions = [Partition(units) for _ in range(units)]
+        self._reporting = False
+        self._crowd = Crowd()
+        self.messages = self.events = self.decoded = self.undecodable = 0
+        self.reached_ms = 0
+
+    @property
+    def reads_from_ms(self) -> int:
+        """From when the log has to be read; 0 for all of it."""
+        rules = [(self._rule, self._question.in_force_before), *((each, True) for each in self._live_rules)]
+        reaches = [reach_ms(rule, in_force_before=before) for rule, before in rules]
+        known = [each for each in reaches if each is not WHOLE_LOG]
+        return max(0, self._since_ms - max(known)) if len(known) == len(reaches) else 0
+
+    def take(self, entries: Sequence[Entry]) -> None:
+        """The next messages in the order of appending. MemoryFull."""
+        partitions, events = self._partitions, 0
+        for append_ms, unit, message in entries:
+            if not self._reporting and append_ms >= self._since_ms:
+                self._begin()
+            value, partition = message.value, partitions[unit]
+            if value is None:
+                partition.note_mark(message.headers)
+                # Even where it has not moved: what began meanwhile may have been due before it began.
+                for engine in self._engines:
+                    engine.on_clock(unit, partition.clock_ms)
+            elif not partition.is_repeat(message.headers):
+                events += 1
+                self._on_event(unit, message.key, value)
+        self.events += events
+        if entries:
+            self.messages += len(entries)
+            self.reached_ms = entries[-1][0]
+            for engine in self._engines:
+                engine.settle(self.reached_ms)
+
+    def step(self, total: int) -> Step:
+        reached = clock.from_ms(self.reached_ms) if self.reached_ms else None
+        return Step(self.messages, max(total, self.messages), self.events, reached)
+
+    def _begin(self) -> None:
+        """The instant `from`: the rule is switched on, and what it did until now is not reported."""
+        self._reporting = True
+        self._tested.snapshot = self._in_force
+        self._tested.out.outcomes.clear()
+
+    def _on_event(self, unit: int, key: bytes | None, value: bytes) -> None:
+        if self._reporting and key is not None:
+            self._crowd.note(key)
+        if not self._interest.takes(value) and not self._waits(key):
+            return
+        try:
+            event = self._event(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.undecodable += 1
+            return
+        self.decoded += 1
+        for engine in self._engines:
+            engine.on_event(unit, event)
+        if event.type == ERASED:
+            self._tally.forget(event.customer_id)
+
+    def _waits(self, key: bytes | None) -> bool:
+        """Whether a timer is set for the customer, of whom each event may say something new then."""
+        for engine in self._engines:
+            if engine.waiting and key is not None and key.decode("utf-8", "replace") in engine.waiting:
+                return True
+        return False
+
+    def _on_tested(self, trigger: RuleTriggered, grounds: Grounds) -> None:
+        if self._reporting:
+            self._tally.on_tested(trigger, grounds)
+
+    def _on_live(self, trigger: RuleTriggered, grounds: Grounds) -> None:
+        del grounds
+        if clock.to_ms(trigger.occurred_at) >= self._since_ms - DAY_MS:
+            self._tally.on_live(trigger)
+
+    def examples(self) -> list[Example]:
+        return self._tally.examples()
+
+    def report(self, seconds: float, log_begins_ms: int | None) -> Report:
+        tally, question = self._tally, self._question
+        people = tally.people()
+        warmth = self._warmth(log_begins_ms)
+        return Report(
+            rule_id=self._rule.id,
+            version=question.version,
+            fires=tally.fires,
+            customers=len(people),
+            customers_seen=self._crowd.count(),
+            per_day=tally.per_day(max(self._since_ms, log_begins_ms or 0), self._until_ms),
+            repeats=tally.repeats(people),
+            outcomes={name: count for (_, name), count in sorted(self._tested.out.outcomes.items())}
+            if self._reporting
+            else {},
+            overlap=tally.overlap(),
+            warm_up=warmth,
+            messages_read=self.messages,
+            events_read=self.events,
+            events_decoded=self.decoded,
+            undecodable=self.undecodable,
+            customers_remembered=sum(engine.customers for engine in self._engines),
+            seconds=round(seconds, 3),
+            events_per_second=round(self.events / seconds, 1) if seconds > 0 else 0.0,
+            reached=self.step(0).reached,
+            warnings=self._warnings(warmth),
+        )
+
+    def _warmth(self, log_begins_ms: int | None) -> Warmth:
+        from_ms = self.reads_from_ms
+        begins = None if log_begins_ms is None else clock.from_ms(log_begins_ms)
+        wanted = clock.from_ms(from_ms) if from_ms else None
+        return Warmth(wanted, begins, log_begins_ms is not None and bool(from_ms) and log_begins_ms <= from_ms)
+
+    def _warnings(self, warmth: Warmth) -> list[str]:
+        found = []
+        if warmth.log_begins is None:
+            found.append("the log holds nothing")
+        elif warmth.log_begins > self._question.since:
+            found.append(f"the log begins at {warmth.log_begins.isoformat()}, after the period has begun")
+        elif not warmth.complete:
+            found.append(
+                f"the log begins at {warmth.log_begins.isoformat()}, later than the rule looks back: "
+                "in the first days it may count too little"
+            )
+        if self._rule.emit.set:
+            found.append("the rule sets profile fields; what follows from them was not tried")
+        if self._tally.overlap_is_cut:
+            found.append("live rules fire so often that the overlap was only taken from the first part of the period")
+        return found
+
+
+def _rule(question: Question) -> Rule:
+    rule = msgspec.json.decode(question.rule, type=Rule)
+    return msgspec.structs.replace(rule, valid=None) if question.ignore_valid else rule
+
+
+def _source(rule: Rule, question: Question, *, active: bool) -> Source:
+    return Source(msgspec.json.encode(rule), question.version, active)
+
+
+def _compiled(sources: Sequence[Source], question: Question) -> Snapshot:
+    return compile_snapshot(sources, question.company_zone)
