@@ -32,15 +32,19 @@ def day_of(text: object, zone: ZoneInfo) -> date | None:
     return instant.astimezone(zone).date() if instant.tzinfo is not None else instant.date()
 
 
-def next_due(when: DateWhen, day: date, zone: ZoneInfo, after_ms: int) -> int:
-    """The first instant after `after_ms` (milliseconds) at which the day, shifted, has come; 0 for none."""
+def next_due(when: DateWhen, day: date, zone: ZoneInfo, after_ms: int, after_day: int = 0) -> tuple[int, int]:
+    """The first day (ordinal) after `after_day` on which the day, shifted, comes due after `after_ms`, and its instant.
+
+    Zeros for none. Instants are in milliseconds.
+    """
     start = clock.from_ms(max(after_ms, 0)).astimezone(zone).date()
     at = time.fromisoformat(when.at or "00:00")
     for occurrence in _occurrences(when, day, start):
-        due_ms = clock.to_ms(first_instant(shifted(occurrence, when.shift), at, zone))
-        if due_ms > after_ms:
-            return due_ms
-    return 0
+        due_day = shifted(occurrence, when.shift)
+        due_ms = clock.to_ms(first_instant(due_day, at, zone))
+        if due_ms > after_ms and due_day.toordinal() > after_day:
+            return due_day.toordinal(), due_ms
+    return 0, 0
 
 
 def _occurrences(when: DateWhen, day: date, start: date) -> Iterator[date]:

@@ -24,7 +24,7 @@ def expire(snapshot: Snapshot, expiry: Expiry, state: State, others: Sequence[St
     if held is None or held.due_ms != expiry.same:
         return
     held.due_ms = 0
-    if rule is None or not rule.standing or (rule.drop_running and rule.version != held.version):
+    if rule is None or not rule.standing or standing.is_dropped(rule, held):
         del state.appointments[expiry.rule_id]
         return
     state.latest_ms = max(state.latest_ms, expiry.same)
@@ -94,12 +94,18 @@ class _Due:
         return 0
 
     def _date(self, when: DateWhen) -> int:
-        if not standing.another_speaks(self.rule, self.state, self.others, self.due_ms):
-            self._fire(f"due:{self.due_ms}")
-        self.held.fired_ms = self.due_ms
-        if when.every == "never":
-            return 0
-        return standing.next_date(self.rule, self.held.basis, self.zone, self.due_ms)
+        held, rule = self.held, self.rule
+        if held.version != rule.version:
+            # The timer was set by another version: by this one, the date may be due at another instant.
+            held.version = rule.version
+            due_ms = standing.next_date(rule, held, self.zone, self.due_ms - rule.accept_late_ms)
+            if due_ms != self.due_ms:
+                return due_ms
+        day = held.day
+        if not standing.another_speaks(rule, self.state, self.others, day):
+            self._fire(f"day:{day}")
+        held.told_day = day
+        return 0 if when.every == "never" else standing.next_date(rule, held, self.zone, self.due_ms)
 
     def _deviation(self) -> int:
         rule, held, gauge = self.rule, self.held, self.rule.gauge
@@ -110,11 +116,10 @@ class _Due:
         pane = gauge.pane_at(ended, self.snapshot.zone(gauge.zone_name, self.moment.profile))
         found = deviations.compare(rule, gauge, views, pane)
         met = found is not None and found.met
-        if found is not None and met and not held.met:
+        if found is not None and met and not standing.was_met(rule, views):
             self.moment.value, self.moment.baseline = found.value, found.baseline
-            if not standing.another_speaks(rule, self.state, self.others, self.due_ms):
-                self._fire(f"due:{self.due_ms}")
-        held.met, held.fired_ms = met, self.due_ms
+            self._fire(f"day:{ended.astimezone(self.zone).date().toordinal()}")
+        held.met, held.judged_ms = met, self.due_ms
         # Nobody is looked at any more when all that is known of them lies further back than is compared.
         lasts = gauge.newest(views, 0) > pane - rule.panes_compared
         return standing.next_midnight(self.due_ms, self.zone) if lasts else 0

@@ -1,16 +1,17 @@
 """Did A, then B, then C happen within T? Whatever order they are told in. Pure.
 
 A run begins with an event of the first step at time a. It is complete when there are events of the other steps, all
-different, each at the time of the one before it or later and none after a + T. A run is complete once: the event with
-which it becomes so fires, though it may be the middle one, told of late. With `on_each_first` every event of the first
-step begins a run of its own; of runs that one event completes, the youngest fires. With `only_when_idle` an event of
-the first step begins none when a run is under way at its time as it comes in.
+different, each at the time of the one before it or later and none after a + T. A run is complete once: the event
+without which it would not be fires, though it may be the middle one, told of late. With `on_each_first` every event of
+the first step begins a run of its own; of runs that one event completes, the youngest fires. With `only_when_idle` an
+event of the first step begins none when a run is under way at its time as it comes in.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Sequence
-from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 from services.rules import spans
@@ -18,12 +19,20 @@ from services.rules.language import SequenceWhen
 from services.rules.snapshot import CompiledRule
 from services.rules.state import DAY_MS, Progress, State, Step
 
-STEPS_MAX = 64
-"""Of each step that many events are kept, the newest."""
+ALIKE_MAX = 64
+"""Of each step that many events with the same `same` are kept, the newest."""
+STEPS_MAX = 256
+"""And that many whatever they have in common."""
+
+Order = tuple[int, int]
+"""Time in milliseconds, and the event's digest: no two events have the same."""
 
 
-def take(rule: CompiledRule, state: State, at: int, step: Step) -> None:
-    """Note an event as one of step `at`; forget what no run can need any more."""
+def take(rule: CompiledRule, state: State, at: int, step: Step) -> int:
+    """Note an event as one of step `at`, and forget what no run can need any more.
+
+    Returns how many events there was no room for, which a run might have needed.
+    """
     held = state.sequences.get(rule.id)
     count = len(rule.when.steps) if isinstance(rule.when, SequenceWhen) else 0
     if held is None or len(held.steps) != count or (rule.drop_running and held.version != rule.version):
@@ -33,25 +42,50 @@ def take(rule: CompiledRule, state: State, at: int, step: Step) -> None:
     newest = max(step.time_ms, state.latest_ms)
     keep_ms = _keep_ms(rule)
     for index, events in enumerate(held.steps):
-        kept = sorted((each for each in events if each.time_ms > newest - keep_ms), key=_order)
-        held.steps[index] = kept[-STEPS_MAX:]
+        held.steps[index] = sorted((each for each in events if each.time_ms > newest - keep_ms), key=_order)
     held.spent = {number: time_ms for number, time_ms in held.spent.items() if time_ms > newest - keep_ms}
     held.until_ms = newest + keep_ms
+    return _make_room(held, at)
 
 
-def completed(rule: CompiledRule, views: Sequence[State], zone: ZoneInfo) -> list[Step] | None:
+def _make_room(held: Progress, at: int) -> int:
+    events = held.steps[at]
+    alike: Counter[int] = Counter()
+    kept: list[Step] = []
+    for each in reversed(events):
+        alike[each.same] += 1
+        if alike[each.same] <= ALIKE_MAX and len(kept) < STEPS_MAX:
+            kept.append(each)
+    held.steps[at] = kept[::-1]
+    return len(events) - len(kept)
+
+
+def completed(rule: CompiledRule, views: Sequence[State], zone: ZoneInfo, last: Order) -> list[Step] | None:
     """The run that fires now, as its events in the order of the steps; None where none has become complete.
 
-    All runs that are complete are spent with it. `views` are all records of the person, the one that is kept first.
+    `last` is the event that was taken up just now. Runs that are complete without it, because records were linked or
+    the rule was edited since, are spent and fire nothing. `views` are all records of the person, the one that is kept
+    first.
     """
     own, steps, spent = _known(rule, views)
     fresh: list[list[Step]] = []
+    alike: dict[int, list[list[Step]]] = {}
     for first in steps[0]:
-        if first.number not in spent:
-            run = _continued([first], steps, spans.after(first.time_ms, rule.span, zone))
-            if run is not None:
-                own.spent[first.number] = first.time_ms
-                fresh.append(run)
+        if first.number in spent or first.time_ms > last[0]:
+            continue
+        end_ms = spans.after(first.time_ms, rule.span, zone)
+        if end_ms < last[0]:
+            continue
+        if first.same not in alike:
+            alike[first.same] = [[each for each in events if each.same == first.same] for events in steps]
+        mine = alike[first.same]
+        run = _run(first, mine, end_ms)
+        if run is None:
+            continue
+        own.spent[first.number] = first.time_ms
+        without = [[each for each in events if _order(each) != last] for events in mine]
+        if _order(first) == last or _run(first, without, end_ms) is None:
+            fresh.append(run)
     return fresh[-1] if fresh else None
 
 
@@ -84,24 +118,56 @@ def _keep_ms(rule: CompiledRule) -> int:
     return rule.span.ms_max + rule.accept_late_ms + 2 * DAY_MS
 
 
-def _order(step: Step) -> tuple[int, int]:
+def _order(step: Step) -> Order:
     return step.time_ms, step.number
 
 
-def _continued(run: list[Step], steps: list[list[Step]], end_ms: int) -> list[Step] | None:
-    """The run with events for the rest of the steps, each as early as can be.
+def _run(first: Step, steps: list[list[Step]], end_ms: int) -> list[Step] | None:
+    """The run with events for the rest of the steps, each as early as can be; None where there are not enough.
 
-    Only where several have the same earliest time does it matter which is taken: another may be wanted by a later step.
+    To be further on at an instant is never worse, for later events go with any step. So at each instant as many steps
+    as possible are taken.
     """
-    if len(run) == len(steps):
-        return run
-    taken, same, since_ms = {each.number for each in run}, run[0].same, run[-1].time_ms
-    possible = [
-        each
-        for each in steps[len(run)]
-        if each.same == same and since_ms <= each.time_ms <= end_ms and each.number not in taken
-    ]
-    for each in takewhile(lambda step: step.time_ms == possible[0].time_ms, possible):
-        if (found := _continued([*run, each], steps, end_ms)) is not None:
-            return found
-    return None
+    run = [first]
+    since_ms = first.time_ms
+    while len(run) < len(steps):
+        events = steps[len(run)]
+        at = bisect_left(events, since_ms, key=_time)
+        while at < len(events) and events[at].number == first.number:
+            at += 1
+        if at == len(events) or events[at].time_ms > end_ms:
+            return None
+        instant_ms = events[at].time_ms
+        run += _taken(steps, len(run), instant_ms, first.number)
+        since_ms = instant_ms + 1
+    return run
+
+
+def _time(step: Step) -> int:
+    return step.time_ms
+
+
+def _taken(steps: list[list[Step]], begin: int, instant_ms: int, first: int) -> list[Step]:
+    """As many steps in a row as have events of their own at one instant: a matching that grows by one step a time."""
+    possible: list[list[Step]] = []
+    holder: dict[int, int] = {}
+    for events in steps[begin:]:
+        low, high = bisect_left(events, instant_ms, key=_time), bisect_right(events, instant_ms, key=_time)
+        possible.append([each for each in events[low:high] if each.number != first])
+        if not _settle(possible, len(possible) - 1, holder, set()):
+            possible.pop()
+            break
+    of = {step: number for number, step in holder.items()}
+    return [next(each for each in events if each.number == of[at]) for at, events in enumerate(possible)]
+
+
+def _settle(possible: list[list[Step]], at: int, holder: dict[int, int], tried: set[int]) -> bool:
+    """Find an event for a step, if need be by giving the step that holds it another one."""
+    for each in possible[at]:
+        if each.number not in tried:
+            tried.add(each.number)
+            other = holder.get(each.number)
+            if other is None or _settle(possible, other, holder, tried):
+                holder[each.number] = at
+                return True
+    return False

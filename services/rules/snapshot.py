@@ -32,7 +32,7 @@ from services.rules.language import (
     When,
 )
 from services.rules.limits import Limiter
-from services.rules.state import DAY_MS, State
+from services.rules.state import DAY_MS, State, digest
 
 ACCEPT_LATE_MS = 7 * DAY_MS
 ENVELOPE = ("type", "source", "channel", "branch", "region", "time")
@@ -92,6 +92,7 @@ class CompiledRule:
         self.span = spans.Span(1, "s")
         self.same: tuple[Getter, ...] = ()
         self.gauge: Gauge | None = None
+        self.about = self._about()
         self._compile_when(rule)
 
     def _compile_when(self, rule: Rule) -> None:
@@ -134,6 +135,17 @@ class CompiledRule:
     def standing(self) -> bool:
         """Whether it has an appointment with each customer, rather than waits that events begin."""
         return isinstance(self.when, DateWhen | DormancyWhen | DeviationWhen)
+
+    def _about(self) -> int:
+        """What its appointments hang on, as a digest: after an edit of anything else they go on."""
+        when = self.when
+        if isinstance(when, DateWhen):
+            return digest("date", when.field)
+        if isinstance(when, DormancyWhen):
+            return digest("dormancy", msgspec.json.encode(when.no, order="deterministic").decode(), when.never_counts)
+        if isinstance(when, DeviationWhen):
+            return digest("deviation", msgspec.json.encode(when.measure, order="deterministic").decode())
+        return 0
 
     @property
     def stateful(self) -> bool:

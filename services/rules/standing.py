@@ -31,15 +31,23 @@ class Sign(NamedTuple):
 def meet(rule: CompiledRule, state: State) -> Appointment:
     """The rule's appointment with the customer, made if there is none."""
     held = state.appointments.get(rule.id)
-    if held is None or (rule.drop_running and held.version != rule.version):
-        held = state.appointments[rule.id] = Appointment()
+    if held is None or is_dropped(rule, held):
+        held = state.appointments[rule.id] = Appointment(about=rule.about)
     held.version = rule.version
     return held
 
 
-def is_over(rule: CompiledRule, due_ms: int, received_ms: int) -> bool:
-    """Whether something fell due so long before it was told of that nobody is to act on it any more."""
-    return due_ms + rule.accept_late_ms < received_ms
+def is_dropped(rule: CompiledRule, held: Appointment) -> bool:
+    """Whether an edit has left nothing of what the appointment hung on, or says itself that it is to be dropped."""
+    return held.about != rule.about or (rule.drop_running and held.version != rule.version)
+
+
+def is_over(rule: CompiledRule, due_ms: int, received_ms: int, history: bool) -> bool:
+    """Whether something fell due so long before it was told of that nobody is to act on it any more.
+
+    What history tells of is over when it is due at all.
+    """
+    return due_ms + (0 if history else rule.accept_late_ms) < received_ms
 
 
 def set_due(rule: CompiledRule, state: State, held: Appointment, due_ms: int) -> None:
@@ -82,20 +90,33 @@ def next_midnight(instant_ms: int, zone: ZoneInfo) -> int:
 # --- date --------------------------------------------------------------------------------------------------------
 
 
-def next_date(rule: CompiledRule, basis: str, zone: ZoneInfo, after_ms: int) -> int:
-    """The first due instant after `after_ms` of what a profile field says, 0 for none."""
+def next_date(rule: CompiledRule, held: Appointment, zone: ZoneInfo, after_ms: int) -> int:
+    """The first due instant after `after_ms` of the date that is known, 0 for none; notes the day of it.
+
+    A day that was told once is not told again, whatever zone it is looked at from.
+    """
     when = rule.when
-    day = dates.day_of(basis, zone)
+    day = dates.day_of(held.basis, zone)
     if day is None or not isinstance(when, DateWhen):
         return 0
-    return dates.next_due(when, day, zone, after_ms)
+    held.day, due_ms = dates.next_due(when, day, zone, after_ms, held.told_day)
+    return due_ms
 
 
-def another_speaks(rule: CompiledRule, state: State, others: Sequence[State], due_ms: int) -> bool:
-    """Whether another record of the person has the same appointment, and is the one that fires."""
+# --- who speaks for a person -------------------------------------------------------------------------------------
+
+
+def another_speaks(rule: CompiledRule, state: State, others: Sequence[State], day: int) -> bool:
+    """Whether another record of the person has told this day, or has the same before it and is the one to tell it."""
+    known = [(other.customer_id, held) for other in others if (held := other.appointments.get(rule.id)) is not None]
+    known = [(customer_id, held) for customer_id, held in known if held.about == rule.about]
     return any(
-        other.customer_id < state.customer_id
-        and (held := other.appointments.get(rule.id)) is not None
-        and due_ms in (held.due_ms, held.fired_ms)
-        for other in others
+        held.told_day == day or (held.due_ms and held.day == day and each < state.customer_id) for each, held in known
     )
+
+
+def was_met(rule: CompiledRule, views: Sequence[State]) -> bool:
+    """Whether a deviation was found when it was last looked for, at whichever record of the person."""
+    known = [held for view in views if (held := view.appointments.get(rule.id)) is not None]
+    known = [held for held in known if held.about == rule.about and held.judged_ms]
+    return max(known, key=lambda held: held.judged_ms).met if known else False

@@ -78,16 +78,20 @@ class Progress(Struct, array_like=True):
 
 
 class Appointment(Struct, array_like=True):
-    """What a rule expects of the time: `due_ms` is 0 where nothing does.
+    """What a rule expects of the time: `due_ms` is 0 where nothing does. `about` is a digest of what it hangs on.
 
     `last_ms`, `number`, `event_id`, `hops` and `received_ms` are of the event that it follows from, and `values` what
-    the trigger will want to know of that. `basis` is the value of a date field; `met` says that a deviation holds.
+    the trigger will want to know of that. `basis` is the value of a date field; `day` (ordinal) is the day that is due,
+    and `told_day` the last one that was. `met` says that a deviation was found when it was last looked for, at
+    `judged_ms`.
     """
 
+    about: int = 0
     until_ms: int = 0
     version: int = 0
     due_ms: int = 0
-    fired_ms: int = 0
+    day: int = 0
+    told_day: int = 0
     last_ms: int = 0
     number: int = 0
     event_id: str = ""
@@ -95,6 +99,7 @@ class Appointment(Struct, array_like=True):
     received_ms: int = 0
     basis: str = ""
     met: bool = False
+    judged_ms: int = 0
     values: dict[str, Any] = {}
 
 

@@ -152,14 +152,16 @@ class Stepping:
         number = digest(self.event.event_id)
         kept = rule.kept_of(self.hit.subject, at)
         step = Step(self.time_ms, number, same, self.event.event_id, kept)
-        sequences.take(rule, self.state, at, step)
+        if dropped := sequences.take(rule, self.state, at, step):
+            self.out.outcomes[rule.id, "crowded_out"] += dropped
         if at == 0:
             sequences.pass_over(rule, self.moment.views, step, self._zone(rule))
 
     def _complete(self, rule: CompiledRule) -> None:
         if rule.id not in self.state.sequences:
             return
-        run = sequences.completed(rule, self.moment.views, self._zone(rule))
+        last = (self.time_ms, digest(self.event.event_id))
+        run = sequences.completed(rule, self.moment.views, self._zone(rule), last)
         if run is not None:
             self.moment.kept = {path: value for each in run for path, value in each.values.items()}
             self.moment.cited = [(each.event_id, each.time_ms) for each in run]
@@ -178,8 +180,9 @@ class Stepping:
         if held is None:
             return
         held.values = rule.kept_of(self.hit.subject)
-        if not held.due_ms:
-            self._appoint(rule, standing.silence_ends(rule, held, self._zone(rule)))
+        due_ms = standing.silence_ends(rule, held, self._zone(rule))
+        if not held.due_ms or due_ms < held.due_ms:
+            self._appoint(rule, due_ms)
 
     def _compare(self, use: Use) -> None:
         """Somebody of whom the measure is known is looked at each day from now on, or at each event."""
@@ -190,17 +193,18 @@ class Stepping:
         if not rule.checks_events:
             sign = self._sign()
             held.event_id, held.hops, held.received_ms = sign.event_id, sign.hops, sign.received_ms
+            held.last_ms = sign.time_ms
             if not held.due_ms:
                 self._appoint(rule, standing.next_midnight(self.event.received_ms, zone))
             return
         pane = gauge.pane_at(self.event.time, self.snapshot.zone(gauge.zone_name, self.profile))
         found = deviations.compare(rule, gauge, self.moment.views, pane)
         met = found is not None and found.met
-        if found is not None and met and not held.met:
+        if found is not None and met and not standing.was_met(rule, self.moment.views):
             self.moment.value, self.moment.baseline = found.value, found.baseline
             self._fire(rule)
             self.moment.value = self.moment.baseline = None
-        held.met = met
+        held.met, held.judged_ms = met, self.event.received_ms
         standing.set_due(rule, self.state, held, 0)
 
     def _expect(self, rule: CompiledRule) -> None:
@@ -211,8 +215,10 @@ class Stepping:
             self._stir(rule)
 
     def _expect_date(self, rule: CompiledRule, when: DateWhen) -> None:
-        held = standing.meet(rule, self.state)
         change = self.event.changed.get(when.field.split(".")[1])
+        if change is None and rule.id not in self.state.appointments:
+            return
+        held = standing.meet(rule, self.state)
         if change is not None:
             sign = self._sign()
             held.last_ms, held.number, held.event_id = sign.time_ms, sign.number, sign.event_id
@@ -222,12 +228,12 @@ class Stepping:
                 self.out.outcomes[rule.id, "no_date"] += 1
         # What fell due a while ago may still be acted on; of dates that come again only the next one counts.
         since_ms = self.event.received_ms - (rule.accept_late_ms if when.every == "never" else 0)
-        self._appoint(rule, standing.next_date(rule, held.basis, self._zone(rule), max(since_ms, held.fired_ms)))
+        self._appoint(rule, standing.next_date(rule, held, self._zone(rule), since_ms))
 
     def _appoint(self, rule: CompiledRule, due_ms: int) -> None:
         """`due_ms` 0 cancels. What was due too long ago is noted and left alone."""
         held = self.state.appointments[rule.id]
-        if due_ms and standing.is_over(rule, due_ms, self.event.received_ms):
+        if due_ms and standing.is_over(rule, due_ms, self.event.received_ms, self.event.history):
             self.out.outcomes[rule.id, "late"] += not self.event.history
             due_ms = 0
         if due_ms:

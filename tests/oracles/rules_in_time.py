@@ -61,8 +61,12 @@ class Sequences:
             if any(abs(each["time"] - event["time"]) <= within for each in same):
                 self.spent.add((rule["id"], event["id"]))
                 open_.remove(event)
-        fresh = [each for each in open_ if self._is_complete(rule, each, own, each["time"] + within)]
-        self.spent |= {(rule["id"], each["id"]) for each in fresh}
+        done = [each for each in open_ if self._is_complete(rule, each, own, each["time"] + within)]
+        self.spent |= {(rule["id"], each["id"]) for each in done}
+        others = [each for each in own if each is not event]
+        fresh = [
+            each for each in done if each is event or not self._is_complete(rule, each, others, each["time"] + within)
+        ]
         if fresh and not event["history"] and not world.is_late(rule, event):
             world.fire(rule, event["customer"], event["id"], event["time"], event)
 
@@ -86,11 +90,12 @@ class Standing:
     def __init__(self, world: World) -> None:
         self.world = world
         self.due: dict[tuple[str, str], int] = {}
-        self.fired: dict[tuple[str, str], int] = {}
+        self.told: dict[tuple[str, str], date] = {}
+        self.day: dict[tuple[str, str], date] = {}
         self.signs: dict[tuple[str, str], tuple[int, int, Event]] = {}
         self.basis: dict[tuple[str, str], tuple[str, Event]] = {}
         self.armed: dict[tuple[str, str], Event] = {}
-        self.met: dict[tuple[str, str], bool] = {}
+        self.judged: dict[tuple[str, str], tuple[int, bool]] = {}
 
     def on_event(self, rule: Rule, event: Event) -> None:
         {"dormancy": self._stir, "date": self._expect, "deviation": self._compare}[rule["when"]["type"]](rule, event)
@@ -105,7 +110,7 @@ class Standing:
         name = (rule["id"], event["customer"])
         late = self.world.length(rule.get("time", {}).get("accept_late", "7d"))
         self.due.pop(name, None)
-        if due and due + late >= event["received"]:
+        if due and due + (0 if event["history"] else late) >= event["received"]:
             self.due[name] = due
 
     # --- dormancy --------------------------------------------------------------------------------------------
@@ -119,8 +124,9 @@ class Standing:
         sign = (event["time"], digest(event["id"]), event)
         if name not in self.signs or sign[:2] > self.signs[name][:2]:
             self.signs[name] = sign
-            if name not in self.due:
-                self._appoint(rule, event, event["time"] + world.length(rule["when"]["for"]))
+            end = event["time"] + world.length(rule["when"]["for"])
+            if name not in self.due or end < self.due[name]:
+                self._appoint(rule, event, end)
 
     def _silence(self, rule: Rule, customer: str, at: int) -> None:
         own = self.signs[rule["id"], customer]
@@ -144,37 +150,42 @@ class Standing:
         self.basis[name] = (change["now"], event)
         late = self.world.length(rule.get("time", {}).get("accept_late", "7d"))
         since = event["received"] - (late if rule["when"].get("every", "never") == "never" else 0)
-        since = max(since, self.fired.get(name, 0))
-        self._appoint(rule, event, self._next(rule, change["now"], event["profile"], since))
+        self._appoint(rule, event, self._next(rule, event["customer"], event["profile"], since))
 
     def _date(self, rule: Rule, customer: str, at: int) -> None:
         name = (rule["id"], customer)
-        basis, event = self.basis[name]
-        if not self._another(rule, customer, at):
+        _, event = self.basis[name]
+        day = self.day[name]
+        others = [(rule["id"], each) for each in self.world.person(customer) if each != customer]
+        told = any(self.told.get(each) == day for each in others)
+        theirs = any(each[1] < customer and each in self.due and self.day[each] == day for each in others)
+        if not told and not theirs:
             self.world.fire(rule, customer, event["id"], at, None)
-        self.fired[name] = at
+        self.told[name] = day
         if rule["when"].get("every", "never") != "never":
-            due = self._next(rule, basis, self.world.latest(customer)["profile"], at)
+            due = self._next(rule, customer, self.world.latest(customer)["profile"], at)
             if due:
                 self.due[name] = due
 
-    def _another(self, rule: Rule, customer: str, at: int) -> bool:
-        lower = [each for each in self.world.person(customer) if each < customer]
-        return any(at in (self.due.get((rule["id"], each)), self.fired.get((rule["id"], each))) for each in lower)
-
-    def _next(self, rule: Rule, basis: Any, profile: dict[str, Any], after: int) -> int:
+    def _next(self, rule: Rule, customer: str, profile: dict[str, Any], after: int) -> int:
         """Every occurrence of some years is tried."""
+        name = (rule["id"], customer)
         try:
-            day = date.fromisoformat(basis)
+            day = date.fromisoformat(self.basis[name][0])
         except (TypeError, ValueError):
             return 0
         when, zone = rule["when"], self.world.zone(rule, profile)
         hour, minute = map(int, when.get("at", "00:00").split(":"))
         found = []
         for each in _occurrences(when, day, (EPOCH + timedelta(milliseconds=after)).date()):
-            local = datetime.combine(_moved(each, when.get("shift")), time(hour, minute), zone)
-            found.append((local.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1))
-        return min((each for each in found if each > after), default=0)
+            moved = _moved(each, when.get("shift"))
+            local = datetime.combine(moved, time(hour, minute), zone)
+            due = (local.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1)
+            if due > after and moved > self.told.get(name, date.min):
+                found.append((due, moved))
+        first = min(found, default=(0, date.min))
+        self.day[name] = first[1]
+        return first[0]
 
     # --- deviation -------------------------------------------------------------------------------------------
 
@@ -188,21 +199,26 @@ class Standing:
                 self._appoint(rule, event, self._midnight(rule, event["received"], event["profile"]))
             return
         met = self._is_met(rule, event["customer"], event["time"], event["profile"])
-        if met and not self.met.get(name) and not event["history"] and not world.is_late(rule, event):
+        before = self._was_met(rule, event["customer"])
+        if met and not before and not event["history"] and not world.is_late(rule, event):
             world.fire(rule, event["customer"], event["id"], event["time"], event)
-        self.met[name] = met
+        self.judged[name] = (event["received"], met)
 
     def _look(self, rule: Rule, customer: str, at: int) -> None:
         name, profile = (rule["id"], customer), self.world.latest(customer)["profile"]
         met = self._is_met(rule, customer, at - 1, profile)
-        if met and not self.met.get(name) and not self._another(rule, customer, at):
+        if met and not self._was_met(rule, customer):
             self.world.fire(rule, customer, self.armed[name]["id"], at, None)
-        self.met[name], self.fired[name] = met, at
+        self.judged[name] = (at, met)
         measure = rule["when"]["measure"]
         newest = max((pane for pane, _, _ in self.world.counted(rule, measure, customer)), default=0)
         compared = (1 + rule["when"]["against"]["periods"]) * _panes(measure["over"]["last"])
         if newest > self.world.pane(rule, measure, at - 1, profile) - compared:
             self.due[name] = self._midnight(rule, at, profile)
+
+    def _was_met(self, rule: Rule, customer: str) -> bool:
+        known = [self.judged.get((rule["id"], each)) for each in [customer, *self.world.person(customer)]]
+        return max((each for each in known if each is not None), key=lambda each: each[0], default=(0, False))[1]
 
     def _midnight(self, rule: Rule, at: int, profile: dict[str, Any]) -> int:
         zone = self.world.zone(rule, profile)

@@ -42,12 +42,14 @@ def at(text: str) -> int:
 
 
 class Life:
-    """One customer, one rule, and the time between."""
+    """One customer record, one rule, and the time between. `others` are the other records of the person."""
 
-    def __init__(self, when: Document, **more: Any) -> None:
+    def __init__(self, when: Document, customer_id: str = "c", **more: Any) -> None:
         self.versions: list[Source] = []
         self.edit(when, **more)
-        self.body = state.encode(State("c"))
+        self.customer_id = customer_id
+        self.others: list[Life] = []
+        self.body = state.encode(State(customer_id))
         self.timers: dict[str, tuple[int, bytes]] = {}
         self.profile: Document = {}
         self.count = 0
@@ -64,8 +66,8 @@ class Life:
         changed = {name: Change(self.profile.get(name), value) for name, value in more.pop("changed", {}).items()}
         self.profile |= {name: change.now for name, change in changed.items()}
         event = EventResolved(
-            event_id=more.pop("id", f"e{self.count}"),
-            customer_id="c",
+            event_id=more.pop("id", f"{self.customer_id}{self.count}"),
+            customer_id=self.customer_id,
             person_id="p",
             type=kind,
             source="pos-1",
@@ -79,7 +81,7 @@ class Life:
         own, out = state.decode(self.body), Effects()
         hit = matching.match(self.snapshot, event)
         if hit is not None:
-            matching.step(self.snapshot, event, hit, own, (), out)
+            matching.step(self.snapshot, event, hit, own, self._theirs(), out)
         elif own.waiting:
             matching.remember_profile(own, event)
         return self._took(own, out)
@@ -90,10 +92,13 @@ class Life:
         while due := sorted((due, key) for key, (due, _) in self.timers.items() if due <= at(when)):
             expiry = msgspec.msgpack.decode(self.timers.pop(due[0][1])[1], type=Expiry)
             own, out = state.decode(self.body), Effects()
-            matching.expire(self.snapshot, expiry, own, (), out)
+            matching.expire(self.snapshot, expiry, own, self._theirs(), out)
             fired += self._took(own, out)
         self.firings += fired
         return [each.occurred_at.astimezone(SEOUL).strftime("%Y-%m-%d %H:%M") for each in fired]
+
+    def _theirs(self) -> list[State]:
+        return [state.decode(each.body) for each in self.others]
 
     def _took(self, own: State, out: Effects) -> list[RuleTriggered]:
         own.sweep()
@@ -126,7 +131,7 @@ def test_the_order_in_which_events_are_told_does_not_matter() -> None:
     life = Life(QUOTE)
     assert life.event("branch_visit", "2026-03-03 10:00") == []
     (fired,) = life.event("quote_requested", "2026-03-02 10:00", received="2026-03-04 08:00", product="car")
-    assert fired.event_id == "e2"
+    assert fired.event_id == "c2"
 
 
 def test_of_two_quotes_the_younger_is_the_first_unless_only_idle_runs_begin() -> None:
@@ -152,6 +157,45 @@ def test_one_event_is_one_step_only_and_three_make_three() -> None:
     assert life.event("view", "2026-03-02 10:00") == []
     assert life.event("view", "2026-03-02 10:00") == []
     assert len(life.event("view", "2026-03-02 10:00")) == 1
+
+
+def test_a_day_full_of_events_at_one_instant_is_no_labyrinth() -> None:
+    """A sheet whose times are dates only; to try every order of these events would take for ever."""
+    kinds = "abcde"
+    life = Life({"type": "sequence", "steps": [{"event": kind} for kind in kinds], "within": "3d"})
+    for kind in kinds[:4]:
+        for _ in range(40):
+            assert life.event(kind, "2026-03-02 00:00") == []
+    assert life.event("d", "2026-03-02 00:00") == []
+    assert len(life.event("e", "2026-03-02 00:00")) == 1
+
+
+def test_an_event_that_goes_with_two_steps_is_left_to_the_step_that_has_no_other() -> None:
+    either = {"field": "event.how", "op": "in", "value": ["x", "both"]}
+    other = {"field": "event.how", "op": "in", "value": ["y", "both"]}
+    steps = [{"event": "a"}, {"event": "view", "where": [either]}, {"event": "view", "where": [other]}]
+    for kinds in (("both", "x"), ("x", "both"), ("both", "y"), ("y", "both"), ("both", "both")):
+        life = Life({"type": "sequence", "steps": steps, "within": "1h"})
+        life.event("a", "2026-03-02 09:00")
+        fired = [life.event("view", "2026-03-02 09:30", how=each) for each in kinds]
+        assert [len(each) for each in fired] == [0, 1], kinds
+
+
+def test_a_run_that_was_complete_before_two_records_were_one_fires_with_no_later_event() -> None:
+    quoted, visiting = Life(QUOTE, "a"), Life(QUOTE, "b")
+    quoted.event("quote_requested", "2026-03-02 10:00", product="car")
+    visiting.event("branch_visit", "2026-03-03 10:00")
+    visiting.others = [quoted]
+    assert visiting.event("branch_visit", "2026-03-04 10:00") == []
+    assert visiting.event("branch_visit", "2026-03-12 10:00") == []
+
+
+def test_looking_at_many_things_does_not_crowd_out_the_one_that_is_bought() -> None:
+    steps = [{"event": "view"}, {"event": "buy"}]
+    life = Life({"type": "sequence", "steps": steps, "within": "3d", "same": ["product"]})
+    for number in range(200):
+        life.event("view", "2026-03-02 10:00", product=number)
+    assert len(life.event("buy", "2026-03-02 11:00", product=0)) == 1
 
 
 # --- dormancy ----------------------------------------------------------------------------------------------------
@@ -205,6 +249,24 @@ def test_an_edit_lets_a_silence_go_on_or_drops_it() -> None:
         assert bool(life.until("2026-12-31 00:00")) is fires
 
 
+def test_a_silence_that_an_edit_makes_shorter_ends_sooner_from_the_next_purchase_on() -> None:
+    life = Life(DORMANT)
+    life.event("purchase", "2026-01-01 10:00")
+    life.edit(DORMANT | {"for": "30d"})
+    life.event("purchase", "2026-01-03 10:00")
+    assert life.until("2026-12-31 00:00") == ["2026-02-02 10:00"]
+
+
+def test_what_a_rule_waited_for_is_dropped_when_it_becomes_about_something_else() -> None:
+    birthday = {"type": "date", "field": "profile.birthday", "every": "year"}
+    for now in (birthday, DORMANT | {"for": "30d"}):
+        life = Life({"type": "date", "field": "profile.contract_end"})
+        life.event("signed", "2026-01-01 10:00", changed={"contract_end": "2026-03-01"})
+        life.edit(now)
+        assert life.until("2028-01-01 00:00") == []
+        assert life.timers == {}
+
+
 # --- date --------------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +306,42 @@ def test_a_customer_who_moves_takes_the_appointment_along() -> None:
     assert life.until("2026-05-01 00:00") == ["2026-03-01 14:00"]
 
 
+def test_a_day_that_was_told_is_not_told_again_from_another_zone() -> None:
+    life = Life({"type": "date", "field": "profile.contract_end"})
+    life.event("signed", "2026-11-01 10:00", changed={"contract_end": "2026-12-01", "zone": "Asia/Seoul"})
+    assert life.until("2026-12-01 08:00") == ["2026-12-01 00:00"]
+    life.event("moved", "2026-12-01 09:00", changed={"zone": "America/Los_Angeles"})
+    assert life.until("2027-12-01 00:00") == []
+
+
+def test_two_records_of_a_person_tell_a_day_once_whichever_told_it_first() -> None:
+    for first, second in (("a", "b"), ("b", "a")):
+        one, two = (Life({"type": "date", "field": "profile.ends_on"}, name) for name in (first, second))
+        one.event("signed", "2026-01-01 10:00", changed={"ends_on": "2026-02-01"})
+        assert len(one.until("2026-02-01 12:00")) == 1
+        one.others, two.others = [two], [one]
+        two.event("profile.linked", "2026-02-03 10:00", changed={"ends_on": "2026-02-01"})
+        assert two.until("2026-12-01 00:00") == []
+
+
+def test_an_edit_that_moves_the_hour_moves_the_timer_that_is_set() -> None:
+    life = Life({"type": "date", "field": "profile.ends_on", "at": "09:00"})
+    life.event("signed", "2026-01-01 10:00", changed={"ends_on": "2026-02-01"})
+    life.edit({"type": "date", "field": "profile.ends_on", "at": "15:00"})
+    assert life.until("2026-12-01 00:00") == ["2026-02-01 15:00"]
+
+
+def test_what_was_due_before_its_history_was_imported_is_over() -> None:
+    life = Life({"type": "date", "field": "profile.ends_on"})
+    life.event(
+        "signed", "2026-12-02 10:00", received="2026-12-05 10:00", history=True, changed={"ends_on": "2026-12-01"}
+    )
+    assert life.until("2027-12-01 00:00") == []
+    life = Life(DORMANT)
+    life.event("purchase", "2026-01-01 10:00", received="2026-04-04 10:00", history=True)
+    assert life.until("2027-12-01 00:00") == []
+
+
 @pytest.mark.parametrize(
     ("feb29", "days"), [("feb28", ["02-28", "02-28", "02-29"]), ("mar1", ["03-01", "03-01", "02-29"])]
 )
@@ -278,7 +376,7 @@ def test_every_shift_of_every_rhythm_comes_after_now_and_is_the_next() -> None:
     for every in ("year", "month"):
         for shift in (None, "-800d", "+800d", "-26mo", "+26mo", "-1d", "+1w"):
             when = DateWhen("profile.x", every, shift)
-            due = dates.next_due(when, date(1990, 6, 15), SEOUL, now)
+            _, due = dates.next_due(when, date(1990, 6, 15), SEOUL, now)
             assert 0 < due - now <= 367 * 86_400_000 * (1 if every == "year" else 0.1)
 
 
@@ -320,6 +418,16 @@ def test_a_rise_is_seen_at_the_event_where_that_is_asked_for() -> None:
     assert len(life.event("purchase", "2026-04-01 11:00", amount=5)) == 1
     assert life.event("purchase", "2026-04-01 12:00", amount=10) == [], "it is still high"
     assert life.timers == {}
+
+
+def test_two_records_of_a_person_tell_one_fall_once() -> None:
+    week = HALVED | {"measure": HALVED["measure"] | {"over": {"last": "7d"}}}
+    one, two = Life(week, "b"), Life(week, "a")
+    spends(one, range(28), 10)
+    assert len(spends(one, range(28, 36), 3)) == 1
+    one.others, two.others = [two], [one]
+    two.event("purchase", "2026-02-06 10:00", amount=1)
+    assert two.until("2026-02-10 00:00") == []
 
 
 def test_nobody_is_looked_at_for_ever() -> None:
