@@ -20,6 +20,7 @@ from libs.common.kafka import Publisher, Record, ensure_topics
 from libs.common.timers import Timer, put
 from libs.common.topics import dead_letters, partition_of
 from libs.common.unit import Floor, Input, Message, UnitTx, WorkerSpec
+from libs.common.unit.runner import TIMER_BATCHES_PER_TICK_MAX, TIMERS_AT_ONCE_MAX
 from libs.common.worker import Worker
 from tests import tally
 from tests.log_reading import everything
@@ -283,6 +284,32 @@ async def test_a_timer_that_cannot_be_handled_is_buried_and_the_others_fire(plac
     assert (about["key"], about["topic"]) == (b"bad", b"timer")
     assert dead.key == about["origin"], "a letter has a key of its own, by which it can be erased"
     assert b"a bad timer" in dict(dead.headers)["reason"]
+
+
+async def test_a_herd_of_timers_does_not_hold_up_what_comes_in_meanwhile(place: Place) -> None:
+    handled: list[int] = []
+
+    async def on_timers(batch: Sequence[Timer], tx: UnitTx) -> Sequence[Fact]:
+        if not handled:
+            await place.give([Given("a", 1)])
+        handled.append(await tx.fetchval("SELECT count(*) FROM tally"))
+        return []
+
+    unit = partition_of(b"a", UNITS)
+    herd = [
+        Timer(f"{number:05}", clock.now(), gated=False)
+        for number in range(3 * TIMER_BATCHES_PER_TICK_MAX * TIMERS_AT_ONCE_MAX)
+    ]
+    async with place.floor.database.transaction() as tx:
+        await put(tx, "tally.split", unit, herd)
+    async with running(place.floor, replace(tally.specs()[0], on_timers=on_timers)):
+
+        async def done() -> bool:
+            return len(handled) == 3 * TIMER_BATCHES_PER_TICK_MAX
+
+        await place.until(done, 60)
+    assert handled[0] == 0
+    assert handled[-1] == 1
 
 
 async def test_an_idle_unit_keeps_its_clock_in_its_row(place: Place) -> None:

@@ -28,7 +28,9 @@ from libs.common.unit.reading import Batch, Reading, Records
 from libs.common.unit.shapes import Floor, Tombstone, UnitTx, WorkerSpec
 
 TICK_SECONDS = 1.0
-TIMERS_PER_TICK_MAX = 500
+TIMERS_AT_ONCE_MAX = 500
+"""In one transaction."""
+TIMER_BATCHES_PER_TICK_MAX = 8
 CLOCK_KEPT_SECONDS = 5.0
 """An idle unit writes its clock down that often: others judge by the row how fresh what the unit wrote is."""
 BACKOFF_SECONDS_MAX = 5.0
@@ -135,9 +137,9 @@ class UnitRunner:
                 await asyncio.sleep(max(0.0, self._rested + REST_SECONDS - time.monotonic()))
             self._rested = time.monotonic()
         if time.monotonic() >= self._next_tick:
-            await self._tick()
+            more = await self._tick()
             # All units of a process tick together, so that their marks share one flush.
-            self._next_tick = (time.monotonic() // TICK_SECONDS + 1) * TICK_SECONDS
+            self._next_tick = 0.0 if more else (time.monotonic() // TICK_SECONDS + 1) * TICK_SECONDS
 
     # --- messages ----------------------------------------------------------------------------------------------
 
@@ -198,8 +200,11 @@ class UnitRunner:
 
     # --- time --------------------------------------------------------------------------------------------------
 
-    async def _tick(self) -> None:
-        """Move the clock, fire what is due, look after a redrive, and say downstream how far this unit has come."""
+    async def _tick(self) -> bool:
+        """Move the clock, fire what is due, look after a redrive, and say downstream how far this unit has come.
+
+        Says whether more is due: where everybody is due at midnight, the rest fires after what came in meanwhile.
+        """
         assert self._reader is not None
         marked = [each.topic.name for each in self.spec.inputs if each.topic.marks and not each.feedback]
         read = {
@@ -208,14 +213,20 @@ class UnitRunner:
             if each.topic.name not in marked
         }
         self.progress.advance_clock(marked, read, self._floor.units)
-        if self._is_due():
-            self.soonest = (None, None)
-            while await self._fire(TIMERS_PER_TICK_MAX) and not self.book.stopping:
-                continue
+        more = self._is_due() and await self._fire_some()
         if self.progress.clock_ms - self.book.committed_clock_ms >= CLOCK_KEPT_SECONDS * 1000:
             await self.book.commit(_nothing)
         await self._redrive()
         await self.book.publish_marks()
+        return more
+
+    async def _fire_some(self) -> bool:
+        due, self.soonest = self.soonest, (None, None)
+        for _ in range(TIMER_BATCHES_PER_TICK_MAX):
+            if self.book.stopping or not await self._fire(TIMERS_AT_ONCE_MAX):
+                return False
+        self.soonest = due
+        return True
 
     def _is_due(self) -> bool:
         """Whether a timer waits that may fire now, as far as the worker has seen: most ticks need no transaction."""
