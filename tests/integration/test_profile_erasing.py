@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import asyncpg
@@ -20,7 +20,7 @@ from services.profile.privacy import erasing
 from services.profile.privacy.erasing import Eraser
 from services.profile.privacy.marks import Marks
 from services.profile.privacy.sweeping import Sweeper
-from services.profile.privacy.trail import Trail
+from services.profile.privacy.trail import Trail, finder
 from services.profile.store import arrivals
 from services.profile.store import erasing as store
 
@@ -106,7 +106,7 @@ async def test_two_processes_at_the_same_step_do_it_once(place: Place) -> None:
 async def test_nobody_takes_over_what_takes_longer_than_a_lease(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasing, "LEASE_SECONDS", 4.0)
     erasure_id = await place.erasure("deleted", str(clock.new_id()), trail("device:canary"))
-    turn = asyncio.create_task(place.eraser("one").turn())
+    turn = asyncio.create_task(place.eraser("one").go_on())
     until = None
     async with asyncio.timeout(30):
         while not place.sweeper.sweeps:
@@ -114,7 +114,7 @@ async def test_nobody_takes_over_what_takes_longer_than_a_lease(place: Place, mo
         while until is None or await _lease_of(place, erasure_id) < until:
             until = until or await _lease_of(place, erasure_id) + timedelta(seconds=0.5)
             await asyncio.sleep(0.05)
-    await place.eraser("two").turn()
+    await place.eraser("two").go_on()
     assert place.sweeper.sweeps == 1, "it is somebody's"
     place.sweeper.done.set()
     await turn
@@ -129,10 +129,105 @@ async def test_an_erasure_that_meets_a_bug_says_so_and_stops_no_other(place: Pla
     await place.connection.execute("INSERT INTO conflict VALUES (now(), 's', '1', now(), '{}')")
     broken = await place.erasure("obeyed", str(clock.new_id()), b"{}")
     sound = await place.erasure("obeyed", str(clock.new_id()), trail("device:canary"))
-    await place.eraser("one").turn()
+    place.sweeper.done.set()
+    await place.eraser("one").go_on()
     found = await place.row(broken)
     assert found["stage"] == "obeyed" and found["trouble"].startswith("ValidationError")
-    assert (await place.row(sound))["stage"] == "deleted"
+    assert (await place.row(sound))["stage"] == "compacted"
+
+
+async def test_erasures_that_cannot_move_hold_up_no_later_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasing, "ERASURES_AT_ONCE", 2)
+    eraser = place.eraser("one")
+    place.sweeper.done.set()
+    for _ in range(2):
+        # There is no publisher to order anything, and no trail in these.
+        await place.erasure("forgotten", str(clock.new_id()), b"")
+        await place.erasure("obeyed", str(clock.new_id()), b"{}")
+    await eraser.begin()
+    await eraser.go_on()
+    new = await place.erasure("asked", str(clock.new_id()), b"")
+    sound = await place.erasure("obeyed", str(clock.new_id()), trail("device:canary"))
+    await eraser.begin()
+    await eraser.go_on()
+    assert (await place.row(new))["stage"] == "forgotten"
+    assert (await place.row(sound))["stage"] == "compacted"
+
+
+async def test_owners_that_do_not_obey_are_waited_for_together(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    everybody = asyncio.Barrier(3)
+
+    async def wait(eraser: Eraser, row: Any) -> None:
+        await everybody.wait()
+
+    monkeypatch.setattr(Eraser, "_order", wait)
+    for _ in range(3):
+        await place.erasure("forgotten", str(clock.new_id()), b"")
+    async with asyncio.timeout(20):
+        await place.eraser("one").begin()
+
+
+async def test_a_new_erasure_begins_while_topics_are_read_for_another(place: Place) -> None:
+    eraser = place.eraser("one")
+    await place.erasure("deleted", str(clock.new_id()), trail("device:canary"))
+    reading = asyncio.create_task(eraser.go_on())
+    async with asyncio.timeout(20):
+        while not place.sweeper.sweeps:
+            await asyncio.sleep(0.01)
+    new = await place.erasure("asked", str(clock.new_id()), b"")
+    await eraser.begin()
+    assert (await place.row(new))["stage"] == "forgotten" and not reading.done()
+    place.sweeper.done.set()
+    await reading
+
+
+async def test_a_conflict_is_looked_into_once_unless_it_is_young_enough_to_have_been_written_late(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "CONFLICTS_AT_ONCE", 2)
+    turns, seen = [0], []
+
+    def finder_of(trails: Mapping[str, Trail]) -> Callable[[bytes], list[str]]:
+        about = finder(trails)
+
+        def noted(body: bytes) -> list[str]:
+            seen.append((turns[0], body))
+            return about(body)
+
+        return noted
+
+    monkeypatch.setattr(erasing, "finder", finder_of)
+    now = clock.now()
+    for minutes, name in ((90, "old"), (80, "old"), (70, "old canary"), (60, "old"), (2, "young")):
+        await keep_conflict(place, now - timedelta(minutes=minutes), name)
+    row = await place.row(await place.erasure("obeyed", str(clock.new_id()), trail("device:canary-7")))
+    eraser = place.eraser("one")
+    others = asyncio.create_task(count(turns))
+    await eraser._delete_conflicts([row])
+    others.cancel()
+    assert len({turn for turn, _ in seen}) == len(seen) == 5, "others have their turn between any two"
+    seen.clear()
+    await keep_conflict(place, now - timedelta(minutes=3), "late canary")
+    await eraser._delete_conflicts([row])
+    assert [body for _, body in seen] == [body_of("late canary"), body_of("young")]
+    left = await place.connection.fetch("SELECT event_id FROM conflict ORDER BY at")
+    assert [each["event_id"].split()[0] for each in left] == ["old", "old", "old", "young"]
+    assert store.counted(await store.parts(place.connection, row["erasure_id"])) == {"profile.conflict": 2}
+
+
+async def keep_conflict(place: Place, at: datetime, name: str) -> None:
+    async with place.database.transaction() as tx:
+        await arrivals.keep_conflicts(tx, at, [("s", f"{name} {at}", at, body_of(name))])
+
+
+def body_of(name: str) -> bytes:
+    return b'{"device": "canary-7"}' if "canary" in name else b"{}"
+
+
+async def count(turns: list[int]) -> None:
+    while True:
+        turns[0] += 1
+        await asyncio.sleep(0)
 
 
 async def test_conflicts_go_when_the_ids_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

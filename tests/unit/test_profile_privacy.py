@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import msgspec
@@ -13,17 +15,19 @@ import pytest
 from libs.common import clock
 from libs.common.db import Database
 from libs.common.errors import StoreAway
+from libs.common.kafka import Publisher, Record
 from services.profile.holding import hold
 from services.profile.person import Customer, Definitions, Moment, Occurrence, without_contact_data
 from services.profile.person.contacts import Contacts, Point
 from services.profile.person.erased import CAME_BACK, ERASED_BEFORE, Erased
 from services.profile.person.private import folded
-from services.profile.person.telling import history_of, may_reach, may_tell, needles_of, telltale_of, without_telling
+from services.profile.person.telling import historian, may_reach, may_tell, needles_of, telltale_of, without_telling
 from services.profile.person.traits import Trait, Traits
+from services.profile.privacy import sweeping, trail
 from services.profile.privacy.auditing import Auditor
 from services.profile.privacy.marks import Marks
-from services.profile.privacy.sweeping import said_in
-from services.profile.privacy.trail import Trail, finder, trail_of
+from services.profile.privacy.sweeping import Sweeper, said_in
+from services.profile.privacy.trail import Trail, _clues_of, _text, finder, trail_of
 from services.profile.resolving import _scrubbed
 from services.profile.store.audit import Entry
 
@@ -98,9 +102,9 @@ def test_private_fields_are_left_out_however_a_source_spells_them_and_however_de
 
 @pytest.mark.parametrize("value", ["mina@mail.example", "010-8823-7745", "+821088237745", "Mina Kim, VIP"])
 def test_a_trait_that_names_somebody_after_all_is_none_of_the_history(value: str) -> None:
-    assert history_of(value, ["Mina Kim"]) is None
-    assert history_of("gold", ["Mina Kim"]) == "gold"
-    assert history_of({"contact": value, "since": 2019}, ["Mina Kim"])["since"] == 2019
+    assert historian(["Mina Kim"])(value) is None
+    assert historian(["Mina Kim"])("gold") == "gold"
+    assert historian(["Mina Kim"])({"contact": value, "since": 2019})["since"] == 2019
 
 
 def test_what_is_searched_for_first_overlooks_nothing_that_the_second_look_would_find() -> None:
@@ -112,7 +116,7 @@ def test_what_is_searched_for_first_overlooks_nothing_that_the_second_look_would
         text = "".join(seeded.choice("ab 1,-") for _ in range(5)) + " " + shape(value) + " x"
         if telltale_of([value])(text):
             encoded = json.dumps({"t": text}, ensure_ascii=seeded.random() < 0.3).encode()
-            assert may_reach(encoded, folded(encoded)) or may_tell(folded(encoded), needles_of([value])), (value, text)
+            assert may_reach(encoded) or may_tell(folded(encoded), needles_of([value])), (value, text)
 
 
 def test_numbers_are_cleaned_like_texts() -> None:
@@ -156,7 +160,7 @@ TRAIL = Trail(
     ],
 )
 def test_a_letter_is_theirs_however_it_names_them(message: str) -> None:
-    assert finder(TRAIL)(message.encode())
+    assert finder({"p": TRAIL})(message.encode()) == ["p"]
 
 
 @pytest.mark.parametrize(
@@ -179,13 +183,91 @@ def test_a_letter_is_theirs_however_it_names_them(message: str) -> None:
     ],
 )
 def test_a_letter_is_not_theirs_because_a_part_of_it_is_alike(message: str) -> None:
-    assert not finder(TRAIL)(message.encode())
+    assert finder({"p": TRAIL})(message.encode()) == []
+
+
+def test_a_quick_look_overlooks_nothing_that_a_pattern_would_find() -> None:
+    seeded = random.Random(7)
+    words = [
+        "8801",
+        "0417",
+        "+82",
+        "010",
+        "8823",
+        "7745",
+        "Müller",
+        "ANNA",
+        "김",
+        "민아",
+        "mina@mail",
+        ".example",
+        "5f0c",
+    ]
+    words += ["loyalty_card", "device", "a1b2", "c3d4", "partner:kakao", "U77", "customer_id", "7", "x"]
+    between = ["", " ", "-", ".", "\u2011", "\u00a0", "\u3000", '"', '": "', ":", ") ", "\n", "\\n", "\\"]
+    clues, about = list(_clues_of(TRAIL)), finder({"p": TRAIL})
+    found = 0
+    for _ in range(4_000):
+        text = "".join(seeded.choice(words) + seeded.choice(between) for _ in range(5))
+        theirs = any(re.search(clue.pattern, _text(text.encode())) for clue in clues)
+        assert bool(about(text.encode())) == theirs, text
+        found += theirs
+    assert found > 100
+
+
+def test_no_pattern_is_tried_on_a_letter_that_holds_nothing_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    class Counting:
+        @staticmethod
+        def search(pattern: str, text: str) -> Any:
+            tried.append(pattern)
+            return re.search(pattern, text)
+
+    others = {str(n): Trail([f"{n:08x}"], [f"loyalty_card:9{n:07}"], [f"+82105555{n:04}"]) for n in range(20)}
+    about = finder({"p": TRAIL} | others)
+    monkeypatch.setattr(trail, "re", Counting)
+    assert about(b'{"source": "pos", "identifiers": {"loyalty_card": "1"}, "phone": "010-1234-5678"}') == []
+    assert not tried
+    assert about(b'{"phone": "010-5555-0007"}') == ["7"] and len(tried) == 1
+
+
+async def test_others_have_their_turn_after_each_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def through(*where: Any, **which: Any) -> AsyncIterator[tuple[int, Letter]]:
+        for offset in range(20):
+            yield 0, Letter(offset, 1, b"k", b"{}", [])
+
+    turns, seen = [0], []
+
+    async def count() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    def whose(said: bytes) -> list[str]:
+        seen.append(turns[0])
+        return []
+
+    class Silent(Publisher):
+        def __init__(self) -> None:
+            """Nothing is published."""
+
+        async def publish(self, records: Sequence[Record], seconds_max: float | None = None) -> None:
+            assert not records
+
+    monkeypatch.setattr(sweeping, "through", through)
+    sweeper = Sweeper("127.0.0.1:1", "", Silent(), 2)
+    sweeper._looks = {"p": {}}
+    others = asyncio.create_task(count())
+    await sweeper._erase_letters("t", {"p": [0]}, whose)
+    others.cancel()
+    assert len(set(seen)) == 20, "and what stands in one letter is looked into at once"
 
 
 def test_a_letter_is_looked_into_wherever_a_person_may_be_but_not_when_it_is_to_erase_them() -> None:
     def of(value: bytes, **about: str) -> bool:
         letter = Letter(1, 1, b"profile.apply/0:7", value, [(name, each.encode()) for name, each in about.items()])
-        return any(map(finder(TRAIL), said_in(letter)))
+        return any(map(finder({"p": TRAIL}), said_in(letter)))
 
     assert of(b"{}", key="5f0c") and of(b"{}", reason="no such card: loyalty_card:88010417")
     rejected = msgspec.json.encode({"source": "s", "body": b"call 010-8823-7745"})
@@ -202,7 +284,7 @@ class Letter(NamedTuple):
 
 
 def test_bytes_that_are_no_text_are_nobodys_and_nobody_is_found_without_a_trail() -> None:
-    assert not finder(TRAIL)(b"\xff\xfe") and not finder(Trail([], [], []))(b"{}")
+    assert not finder({"p": TRAIL})(b"\xff\xfe") and not finder({"p": Trail([], [], [])})(b"{}")
 
 
 def test_a_trail_keeps_what_names_nobody_else() -> None:

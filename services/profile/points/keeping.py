@@ -141,8 +141,7 @@ class PointsKeeper:
         """
         entries = [each.entry for each in asked]
         targets = {each.reverses for each in entries if each.reverses}
-        drawn_from = await store.drawn_from(tx, targets) if targets else set()
-        found = await store.lock_accounts(tx, {*records, *drawn_from})
+        found = await self._locked(tx, records, targets)
         if missing := set(own) - found.keys():
             await store.add_accounts(tx, tx.unit, missing, _encode(Points()))
             found |= dict.fromkeys(missing, _encode(Points()))
@@ -154,6 +153,23 @@ class PointsKeeper:
         book = Book(await store.lots_of(tx, found), opens, known, standings)
         book.settled_by |= settled_by
         return book, set(found)
+
+    @staticmethod
+    async def _locked(tx: UnitTx, records: Collection[str], targets: Collection[str]) -> dict[str, bytes]:
+        if not targets:
+            return await store.lock_accounts(tx, records)
+        wanted = {*records, *await store.drawn_from(tx, targets)}
+        while True:
+            # Whoever takes more locks does it in their order, or two could wait for one another.
+            await tx.execute("SAVEPOINT accounts")
+            found = await store.lock_accounts(tx, wanted)
+            # What another unit has settled before it let go of them took points too, of whomever.
+            missing = await store.drawn_from(tx, targets) - wanted
+            if not missing:
+                await tx.execute("RELEASE SAVEPOINT accounts")
+                return found
+            await tx.execute("ROLLBACK TO SAVEPOINT accounts")
+            wanted |= missing
 
     @staticmethod
     async def _write(tx: UnitTx, book: Book, touched: Collection[str]) -> None:

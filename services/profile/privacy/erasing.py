@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -26,19 +27,23 @@ from libs.common.errors import DangolError, NotCaughtUp, Transient
 from libs.common.events import EMPTY, CommandIssued
 from libs.common.kafka import Publisher, Record
 from libs.common.topics import COMMAND_ISSUED, partition_of
-from services.profile import holding
 from services.profile.commands import ERASE
+from services.profile.person import Definitions
 from services.profile.privacy.marks import Marks
 from services.profile.privacy.proof import silent_of
 from services.profile.privacy.sweeping import Sweeper
 from services.profile.privacy.trail import Trail, finder, trail_of
+from services.profile.restoring import load
 from services.profile.store import commands as command_store
-from services.profile.store import customers as customer_store
 from services.profile.store import erasing as store
 from services.profile.store import identity as identity_store
 
 LEASE_SECONDS = 10.0
 ERASURES_AT_ONCE: Final = 20
+ERASURES_SWEPT_AT_ONCE: Final = 500
+"""A topic is read for all of them together; whoever is left out is read for from the beginning."""
+CONFLICTS_AT_ONCE: Final = 100
+"""Their bodies are large."""
 POLL_SECONDS: Final = 1.0
 MOVED_SECONDS: Final = 0.05
 ANSWER_SECONDS = 300.0
@@ -50,6 +55,9 @@ _OBEYED_SECONDS_MAX = 5.0
 _TELL_AGAIN_SECONDS = 150.0
 """A broker that has not compacted by then is given something new to write, or it never begins another segment."""
 
+_CONFLICTS_LATE: Final = timedelta(minutes=5)
+"""What is committed that long after the instant it bears is found as well."""
+
 _ON_TOPICS = frozenset(("forgotten", "obeyed", "deleted"))
 
 
@@ -57,7 +65,15 @@ class Eraser:
     """Drives erasures on, one process at a time each."""
 
     def __init__(
-        self, database: Database, publisher: Publisher, marks: Marks, sweeper: Sweeper, *, me: str, partitions: int
+        self,
+        database: Database,
+        publisher: Publisher,
+        marks: Marks,
+        sweeper: Sweeper,
+        *,
+        me: str,
+        partitions: int,
+        definitions: Callable[[], Definitions] = Definitions,
     ) -> None:
         self._database = database
         self._publisher = publisher
@@ -65,23 +81,41 @@ class Eraser:
         self._sweeper = sweeper
         self._me = me
         self._partitions = partitions
+        self._definitions = definitions
         self._told_again: dict[Any, int] = {}
+        # Up to when conflicts were read for whom.
+        self._conflicts_read: dict[Any, datetime] = {}
         self._log = logs.get("erasures")
 
-    async def turn(self) -> float:
-        """One step with each open erasure; returns for how long nothing need be done."""
-        async with self._database.transaction() as tx:
-            rows = await store.claim(tx, self._me, LEASE_SECONDS, ERASURES_AT_ONCE)
+    async def begin(self) -> float:
+        """One step with those that have not gone far, which wait for no other; returns when to come again."""
+        rows = await self._claimed(("asked", "forgotten"), ERASURES_AT_ONCE)
         async with self._kept(rows):
-            moved = False
-            for row in rows:
-                moved |= await self._survived([row], self._advance(row))
-            sweeping = [row for row in rows if row["stage"] == "deleted"]
-            if sweeping:
-                moved |= await self._survived(sweeping, self._sweep(sweeping))
-        if not sweeping:
-            await self._rest()
-        return MOVED_SECONDS if moved else POLL_SECONDS
+            moved = [await self._survived([row], self._advance(row)) for row in rows if row["stage"] == "asked"]
+            # Each may wait for an owner that is away.
+            orders = [self._survived([row], self._advance(row)) for row in rows if row["stage"] == "forgotten"]
+            moved += [each is True for each in await asyncio.gather(*orders, return_exceptions=True)]
+        return MOVED_SECONDS if any(moved) else POLL_SECONDS
+
+    async def go_on(self) -> float:
+        """One step with all others, some of which read whole topics; returns when to come again."""
+        rows = await self._claimed(("obeyed", "compacted"), ERASURES_AT_ONCE)
+        async with self._kept(rows):
+            moved = [await self._survived([row], self._advance(row)) for row in rows]
+        async with self._database.connection() as connection:
+            stages = await store.open_stages(connection)
+        if "deleted" in stages and self._sweeper.is_time(stages["deleted"]):
+            rows = await self._claimed(("deleted",), ERASURES_SWEPT_AT_ONCE)
+            async with self._kept(rows):
+                moved.append(bool(rows) and await self._survived(rows, self._sweep(rows)))
+        elif self._sweeper.may_be_hurried and not _ON_TOPICS.intersection(stages):
+            # Topics are compacted at leisure again once nothing waits for it, whoever had hurried them.
+            await self._sweeper.calm()
+        return MOVED_SECONDS if any(moved) else POLL_SECONDS
+
+    async def _claimed(self, stages: Sequence[str], count: int) -> list[Row]:
+        async with self._database.transaction() as tx:
+            return await store.claim(tx, self._me, LEASE_SECONDS, stages, count)
 
     @contextlib.asynccontextmanager
     async def _kept(self, rows: Sequence[Row]) -> AsyncIterator[None]:
@@ -117,15 +151,6 @@ class Eraser:
                 await store.note_trouble(tx, [row["erasure_id"] for row in rows], trouble)
             return False
 
-    async def _rest(self) -> None:
-        """Topics are compacted at leisure again once nothing waits for it, whoever had hurried them."""
-        if not self._sweeper.may_be_hurried:
-            return
-        async with self._database.connection() as connection:
-            stages = await store.open_stages(connection)
-        if not _ON_TOPICS.intersection(stages):
-            await self._sweeper.calm()
-
     async def _advance(self, row: Row) -> bool:
         match row["stage"]:
             case "asked":
@@ -159,8 +184,8 @@ class Eraser:
             if records != await identity_store.records_of(tx.connection, record_id=str(row["customer_id"])):
                 raise Transient("the person has just been joined with another one")
             identifiers = await identity_store.identifiers_of(tx.connection, records)
-            bodies = await customer_store.load_customers(tx, records)
-            trail = trail_of(records, identifiers, [holding.restored(body) for body in bodies.values()])
+            states = (await load(tx, records, self._definitions())).known
+            trail = trail_of(records, identifiers, states.values())
             await store.note_trail(tx, row["erasure_id"], records, msgspec.json.encode(trail), now)
             await store.add_marks(tx, [self._marks.of(each) for each in identifiers], now)
             for table, count in (await store.forget_identity(tx, records)).items():
@@ -219,36 +244,42 @@ class Eraser:
                     deleted = await store.delete_some(tx, table, column, kind, records)
                     if deleted:
                         await store.add_part(tx, row["erasure_id"], f"profile.{table}", deleted, clock.now())
-        await self._delete_conflicts(row)
+        await self._delete_conflicts([row])
         async with self._database.transaction() as tx:
             if await store.holds_still(tx, row["erasure_id"], "obeyed"):
                 await store.move_on(tx, row["erasure_id"], "deleted", clock.now())
 
-    async def _delete_conflicts(self, row: Row) -> None:
-        """Nobody has said whose they are, so each is looked into."""
-        about = finder(_trail(row))
-        place = None
-        while True:
+    async def _delete_conflicts(self, rows: Sequence[Row]) -> None:
+        """Nobody has said whose they are, so each is looked into, once for each person."""
+        reached = clock.now() - _CONFLICTS_LATE
+        about = finder({str(row["erasure_id"]): _trail(row) for row in rows})
+        place = min(self._conflicts_read.get(row["erasure_id"], clock.from_ms(0)) for row in rows), "", ""
+        found: Sequence[Row] | None = None
+        while found is None or len(found) == CONFLICTS_AT_ONCE:
             async with self._database.connection() as connection:
-                rows = await store.conflicts_after(connection, place, 500)
-            if not rows:
-                return
-            place = (rows[-1]["at"], rows[-1]["source"], rows[-1]["event_id"])
-            theirs = [each for each in rows if about(bytes(each["body"]))]
-            if theirs:
+                found = await store.conflicts_after(connection, place, CONFLICTS_AT_ONCE)
+            theirs: dict[str, list[Row]] = {}
+            for each in found:
+                # The leases of the workers live on the same loop.
+                await asyncio.sleep(0)
+                for erasure_id in about(bytes(each["body"])):
+                    theirs.setdefault(erasure_id, []).append(each)
+                place = each["at"], each["source"], each["event_id"]
+            for erasure_id, conflicts in theirs.items():
                 async with self._database.transaction() as tx:
-                    await store.delete_conflicts(tx, theirs)
-                    await store.add_part(tx, row["erasure_id"], "profile.conflict", len(theirs), clock.now())
+                    await store.delete_conflicts(tx, conflicts)
+                    await store.add_part(tx, erasure_id, "profile.conflict", len(conflicts), clock.now())
+        self._conflicts_read.update((row["erasure_id"], reached) for row in rows)
 
     async def _sweep(self, rows: Sequence[Row]) -> bool:
         """Until nothing is found any more; what was written meanwhile by whoever lagged is found as well."""
-        if not self._sweeper.is_time(min(row["stage_at"] for row in rows)):
-            return False
         found = await self._sweeper.sweep({str(row["erasure_id"]): _trail(row) for row in rows})
+        read = self._conflicts_read
+        self._conflicts_read = {each: read[each] for row in rows if (each := row["erasure_id"]) in read}
+        await self._delete_conflicts(rows)
         now = clock.now()
         for row in rows:
             counts = found[str(row["erasure_id"])]
-            await self._delete_conflicts(row)
             async with self._database.transaction() as tx:
                 for place, count in counts.items():
                     await store.set_part(tx, row["erasure_id"], place, count, now)

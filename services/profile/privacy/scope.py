@@ -11,10 +11,9 @@ from fastapi import Request
 from libs.common.auth import Principal, principal_of
 from libs.common.db import Database, Tx
 from libs.common.errors import Forbidden, NotFound
-from services.profile import holding
 from services.profile.person import Customer, Definitions
 from services.profile.person.quality import home_branch
-from services.profile.store import customers as customer_store
+from services.profile.restoring import load
 from services.profile.store import identity as identity_store
 
 
@@ -28,8 +27,8 @@ async def sees(connection: Any, who: Principal, records: Sequence[str], definiti
     """Whether the person of these records is of the branch that a token is confined to, if it is."""
     if who.branch is None:
         return True
-    bodies = await customer_store.load_customers(Tx(connection), records)
-    return is_known_at([holding.restored(body) for body in bodies.values()], who.branch, definitions)
+    states = (await load(Tx(connection), records, definitions)).known
+    return is_known_at(list(states.values()), who.branch, definitions)
 
 
 async def within_branch(request: Request) -> None:

@@ -6,9 +6,10 @@ and nobody but us knows what to look for in them, so we lay the tombstones there
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -27,7 +28,7 @@ from libs.common.kafka import (
 )
 from libs.common.topics import EVENT_REJECTED, PROFILE_UPDATED, all_dead_letters, partition_of
 from libs.common.unit.burial import TOMBSTONE
-from services.profile.privacy.trail import Trail, finder, union
+from services.profile.privacy.trail import Trail, finder
 
 ROUND_SECONDS: Final = 8.0
 """Between two looks: a broker's cleaner makes its rounds every fifteen seconds."""
@@ -80,10 +81,9 @@ class Sweeper:
         await self.hurry()
         await self._look_for_profiles(trails)
         existing = await partition_counts(self._bootstrap, self._prefix, all_dead_letters())
-        tests = {each: finder(trail) for each, trail in trails.items()}
-        whole = finder(union(list(trails.values())))
+        whose = finder(trails)
         for name in sorted(existing):
-            await self._erase_letters(name, range(existing[name]), whole, tests)
+            await self._erase_letters(name, dict.fromkeys(trails, range(existing[name])), whose)
         return {
             each: {f"topic {name}": len(read.places) for name, read in look.items() if read.places}
             for each, look in self._looks.items()
@@ -92,7 +92,7 @@ class Sweeper:
     async def _look_for_profiles(self, trails: Mapping[str, Trail]) -> None:
         owners = {record.encode(): each for each, trail in trails.items() for record in trail.records}
 
-        def about(message: Received) -> Collection[str]:
+        async def about(message: Received) -> Collection[str]:
             owner = owners.get(message.key or b"")
             return () if owner is None or message.value is None else (owner,)
 
@@ -103,24 +103,21 @@ class Sweeper:
         self._keep(PROFILE_UPDATED.name, await self._search(PROFILE_UPDATED.name, theirs, about))
 
     async def _erase_letters(
-        self,
-        name: str,
-        partitions: Collection[int],
-        whole: Callable[[bytes], bool],
-        tests: Mapping[str, Callable[[bytes], bool]],
+        self, name: str, theirs: Mapping[str, Collection[int]], whose: Callable[[bytes], Collection[str]]
     ) -> None:
-        def about(message: Received) -> Collection[str]:
-            said = said_in(message)
-            return [each for each, test in tests.items() if any(map(test, said))] if any(map(whole, said)) else ()
+        async def about(message: Received) -> Collection[str]:
+            # The leases of the workers live on the same loop: they have their turn after each letter.
+            await asyncio.sleep(0)
+            return {each for said in said_in(message) for each in whose(said)}
 
-        reads = await self._search(name, dict.fromkeys(tests, partitions), about)
+        reads = await self._search(name, theirs, about)
         letters = {place: key for read in reads.values() for place, key in read.places.items()}
         await self._publisher.publish([Record(name, partition, key, None) for (partition, _), key in letters.items()])
         # Not before: what was found and has no tombstone must be found again.
         self._keep(name, reads)
 
     async def _search(
-        self, name: str, theirs: Mapping[str, Collection[int]], about: Callable[[Received], Collection[str]]
+        self, name: str, theirs: Mapping[str, Collection[int]], about: Callable[[Received], Awaitable[Collection[str]]]
     ) -> dict[str, _Read]:
         """What has become of what was found, and what has come since, in the partitions of each person."""
         before = {each: self._looks[each].get(name) or _Read({}, {}) for each in theirs}
@@ -141,7 +138,7 @@ class Sweeper:
         messages = through(self._bootstrap, prefix=self._prefix, name=name, partitions=since, since=since)
         async for partition, message in messages:
             ends[partition] = message.offset + 1
-            for each in about(message):
+            for each in await about(message):
                 reads[each].places[partition, message.offset] = message.key or b""
         for each, partitions in theirs.items():
             reads[each].reached.update((partition, ends[partition]) for partition in partitions)

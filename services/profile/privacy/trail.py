@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -22,6 +22,7 @@ _DIGITS_MIN: Final = 12
 _BETWEEN_DIGITS: Final = r"[ .()/\u2010-\u2013-]{0,3}"
 _WORD: Final = r"[^\W\uac00-\ud7a3]"
 """A sign of a word in any script but Korean, which puts its particles right behind a name."""
+_NO_LETTERS: Final = bytes(each for each in range(256) if each > 127 or not chr(each).isalnum())
 _HIDDEN: Final = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _BLANK: Final = re.compile(r"\\+[bfnrt]")
 
@@ -45,47 +46,76 @@ def trail_of(records: Sequence[str], identifiers: Sequence[str], states: Iterabl
     return Trail(list(records), list(identifiers), sorted(values))
 
 
-def finder(trail: Trail) -> Callable[[bytes], bool]:
-    """Says of a message (JSON, or what should have been) whether it is about the person.
+def finder(trails: Mapping[str, Trail]) -> Callable[[bytes], list[str]]:
+    """Says of a message (JSON, or what should have been) which of these people it is about.
 
     Records, addresses and telephone numbers tell wherever they stand, and so do names of two words or more. Any other
     identifier tells behind its type, and as a whole text when it is too long to be anybody's amount, date or order.
     Names of one word are too many people's, and homes are shared: what holds nothing else of them is not theirs.
     """
-    patterns = [_token(each) for each in map(_plain, trail.records)]
-    patterns += [pattern for each in map(_plain, trail.values) for pattern in _of_value(each)]
+    clues: dict[bytes, dict[str, set[str]]] = {}
+    for each, trail in trails.items():
+        for clue in _clues_of(trail):
+            clues.setdefault(clue.needle, {}).setdefault(clue.pattern, set()).add(each)
+
+    def about(message: bytes) -> list[str]:
+        text = _text(message)
+        letters, whole = _letters(text), text.encode()
+        found: set[str] = set()
+        # A pattern is tried at every sign, a needle at hardly any, and most messages hold none.
+        for needle, patterns in clues.items():
+            if needle in (letters if needle.isascii() else whole):
+                for pattern, people in patterns.items():
+                    if not people <= found and re.search(pattern, text) is not None:
+                        found |= people
+        return sorted(found)
+
+    return about
+
+
+class _Clue(NamedTuple):
+    """Where `pattern` is found, `needle` stands in the text, or, if it is ASCII, in its `_letters`."""
+
+    needle: bytes
+    pattern: str
+
+
+def _clues_of(trail: Trail) -> Iterator[_Clue]:
+    for record in map(_plain, trail.records):
+        yield _token(record)
+    for value in map(_plain, trail.values):
+        yield from _of_value(value)
     for identifier in trail.identifiers:
         kind = kind_of(identifier)
-        patterns += _of_identifier(_plain(kind), _plain(identifier[len(kind) + 1 :]))
-    if not patterns:
-        return lambda message: False
-    search = re.compile("|".join(sorted(set(patterns)))).search
-    return lambda message: search(_text(message)) is not None
+        yield from _of_identifier(_plain(kind), _plain(identifier[len(kind) + 1 :]))
 
 
-def union(trails: Sequence[Trail]) -> Trail:
-    return Trail(
-        [each for trail in trails for each in trail.records],
-        [each for trail in trails for each in trail.identifiers],
-        [each for trail in trails for each in trail.values],
-    )
+def _letters(text: str) -> bytes:
+    """The Latin letters and digits in one piece, whatever parts them."""
+    return text.encode().translate(None, _NO_LETTERS)
 
 
-def _of_identifier(kind: str, value: str) -> list[str]:
+def _needle(value: str) -> bytes:
+    return _letters(value) if value.isascii() else max(value.split(), key=len).encode()
+
+
+def _of_identifier(kind: str, value: str) -> list[_Clue]:
     if not value:
         return []
     if kind in ("phone", "email") and (found := _of_value(value)):
         return found
     # A source may have sent a number where a text belongs.
-    found = [rf'(?<![\w:-]){re.escape(kind)}"?\s*:\s*"?\s*{_parted(value)}(?![\w.-])']
+    behind_type = rf'(?<![\w:-]){re.escape(kind)}"?\s*:\s*"?\s*{_parted(value)}(?![\w.-])'
+    found = [_Clue(_letters(kind + value), behind_type)]
     if len(value) >= (_DIGITS_MIN if value.isdigit() else _LENGTH_MIN):
-        found.append(rf'"\s*{_parted(value)}\s*"')
+        found.append(_Clue(_letters(value), rf'"\s*{_parted(value)}\s*"'))
     return found
 
 
-def _of_value(value: str) -> list[str]:
+def _of_value(value: str) -> list[_Clue]:
     if "@" in value:
-        return [rf"(?<![a-z0-9_.+%-]){re.escape(value)}(?![a-z0-9_-])(?!\.[a-z0-9])"]
+        whole = rf"(?<![a-z0-9_.+%-]){re.escape(value)}(?![a-z0-9_-])(?!\.[a-z0-9])"
+        return [_Clue(_needle(value), whole)]
     if is_phone(value):
         return [_telephone(value)]
     return [_token(value)] if _is_full(value) else []
@@ -98,21 +128,22 @@ def _parted(value: str) -> str:
     return "[ .-]?".join(map(re.escape, value))
 
 
-def _telephone(value: str) -> str:
+def _telephone(value: str) -> _Clue:
     """However it is written: with the country's code or the 0 of calls within it, and with whatever in between."""
     import phonenumbers
 
     number = phonenumbers.parse(value)
     code = str(number.country_code)
-    national = _BETWEEN_DIGITS.join(value[1 + len(code) :])
+    digits = value[1 + len(code) :]
+    national = _BETWEEN_DIGITS.join(digits)
     before = rf"(?:(?:\+|00)?{code}{_BETWEEN_DIGITS})?(?:\(?0\)?{_BETWEEN_DIGITS})?"
-    return rf"(?<!\d)(?<!\d\.){before}{national}(?!\.?\d)"
+    return _Clue(digits.encode(), rf"(?<!\d)(?<!\d\.){before}{national}(?!\.?\d)")
 
 
-def _token(value: str) -> str:
+def _token(value: str) -> _Clue:
     """The words as they are, not inside of longer ones; between them any blanks."""
-    words = r"\s+".join(map(re.escape, value.split()))
-    return rf"(?<!\w)(?<!\w-){words}(?!{_WORD})(?!-{_WORD})"
+    whole = r"\s+".join(map(re.escape, value.split()))
+    return _Clue(_needle(value), rf"(?<!\w)(?<!\w-){whole}(?!{_WORD})(?!-{_WORD})")
 
 
 def _is_name(trait: str) -> bool:

@@ -60,20 +60,22 @@ async def page(connection: Any, before: tuple[datetime, str] | None, count: int)
     )
 
 
-async def claim(tx: Tx, owner: str, lease_seconds: float, count: int) -> list[Row]:
-    """Open erasures that nobody else is at, the eldest first; ours for so long."""
+async def claim(tx: Tx, owner: str, lease_seconds: float, stages: Collection[str], count: int) -> list[Row]:
+    """Open erasures at these stages that nobody else is at; ours for so long."""
     return await tx.fetch(
         f"""
         UPDATE erasure SET lease_owner = $1, lease_until = clock_timestamp() + make_interval(secs => $2)
         WHERE erasure_id IN (
             SELECT erasure_id FROM erasure
-            WHERE finished_at IS NULL AND (lease_owner = $1 OR lease_until < clock_timestamp())
-            -- Those that wait for others do not hold up those that nobody has begun.
-            ORDER BY stage = 'compacted', asked_at LIMIT $3 FOR UPDATE SKIP LOCKED
+            WHERE finished_at IS NULL AND stage = ANY($3::text[])
+              AND (lease_owner = $1 OR lease_until < clock_timestamp())
+            -- What was tried longest ago, or never, is next: what cannot move holds up nothing else.
+            ORDER BY lease_until, asked_at LIMIT $4 FOR UPDATE SKIP LOCKED
         ) RETURNING {_ROW}
         """,
         owner,
         lease_seconds,
+        list(stages),
         count,
     )
 
@@ -133,9 +135,12 @@ async def finish(tx: Tx, erasure_id: Any, at: datetime) -> None:
     await tx.execute("UPDATE privacy_request SET reference = '' WHERE erasure_id = $1 AND reference <> ''", erasure_id)
 
 
-async def open_stages(connection: Any) -> list[str]:
-    rows = await connection.fetch("SELECT DISTINCT stage FROM erasure WHERE finished_at IS NULL")
-    return [row["stage"] for row in rows]
+async def open_stages(connection: Any) -> dict[str, datetime]:
+    """The stages at which there are erasures, and since when the first of each is."""
+    rows = await connection.fetch(
+        "SELECT stage, min(stage_at) AS since FROM erasure WHERE finished_at IS NULL GROUP BY stage"
+    )
+    return {row["stage"]: row["since"] for row in rows}
 
 
 # --- marks ---------------------------------------------------------------------------------------------------------
@@ -200,15 +205,12 @@ async def delete_some(tx: Tx, table: str, column: str, kind: str, records: Colle
     return int(done.split()[-1])
 
 
-async def conflicts_after(connection: Any, place: tuple[datetime, str, str] | None, count: int) -> list[Row]:
-    at, source, event_id = place if place is not None else (None, "", "")
+async def conflicts_after(connection: Any, place: tuple[datetime, str, str], count: int) -> list[Row]:
     return await connection.fetch(  # type: ignore[no-any-return]
         "SELECT at, source, event_id, body FROM conflict"
-        " WHERE body IS NOT NULL AND ($1::timestamptz IS NULL OR (at, source, event_id) > ($1, $2, $3))"
+        " WHERE body IS NOT NULL AND (at, source, event_id) > ($1, $2, $3)"
         " ORDER BY at, source, event_id LIMIT $4",
-        at,
-        source,
-        event_id,
+        *place,
         count,
     )
 
