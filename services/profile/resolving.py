@@ -66,7 +66,7 @@ def _scrubbed(raw: msgspec.Raw, held: Held, event: Occurrence, others: Sequence[
     """
     body = bytes(raw)
     found = folded(body)
-    told = may_reach(body, found) or _may_tell(found, held, event, others)
+    told = may_reach(body) or _may_tell(found, held, event, others)
     if not told and not may_be_private(found):
         return raw
     data = _object.decode(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -189,6 +190,10 @@ async def test_a_rule_sets_the_stage_of_life_and_a_hand_corrects_it(profile: Pro
     assert shown["now"]["evidence"]["source"] == "dangol/api/the-agent"
 
 
+def _has(name: str, value: Any, customer: dict[str, Any]) -> bool:
+    return bool(customer["profile"].get(name) == value)
+
+
 async def test_a_correction_says_who_made_it_and_why_and_what_cannot_be_kept_is_refused(profile: Profile) -> None:
     await profile.send(happened("identify", {"traits": {"tier": "gold"}}, loyalty_card="c"))
     found = await profile.until("loyalty_card:c", lambda c: c["profile"].get("tier") == "gold")
@@ -212,6 +217,13 @@ async def test_a_correction_says_who_made_it_and_why_and_what_cannot_be_kept_is_
     assert (answer.status_code, "at most 300" in answer.text) == (422, True)
     answer = await profile.asked("PATCH", path, {"traits": {f"t{at}": "x" * 2_000 for at in range(40)}}, role="agent")
     assert (answer.status_code, "65,536" in answer.text) == (422, True)
+    for length in (2_000, 1):
+        text = "x" * length
+        await profile.send(happened("identify", {"traits": {f"t{at}": text for at in range(32)}}, loyalty_card="c"))
+        await profile.until("loyalty_card:c", partial(_has, "t31", text))
+    answer = await profile.asked("PATCH", path, {"traits": {"grown": "x" * 1_900}}, role="agent")
+    assert (answer.status_code, [each["pointer"] for each in answer.json()["errors"]]) == (422, ["#/traits/grown"])
+    await profile.told("PATCH", path, {"traits": {"t1": "y" * 2_000}}, role="agent")
     assert (await seen(profile, "c"))["traits"]["tier"]["value"] == "silver"
 
 

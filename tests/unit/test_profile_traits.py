@@ -19,7 +19,7 @@ from services.profile.person.folding import CHAPTERS
 from services.profile.person.quality import QUALITY
 from services.profile.person.trait_room import RECORD_BYTES_MAX, TRAITS_MAX, VALUE_BYTES_MAX, room_of
 from services.profile.person.trait_terms import Keep, TraitRule, TraitTerms
-from services.profile.person.traits import TRAITS
+from services.profile.person.traits import TRAITS, unkept
 
 DAY_MS = 86_400_000
 RULES = TraitTerms(
@@ -196,6 +196,39 @@ def test_what_others_say_of_a_person_of_many_records_has_the_room_of_one_record(
     assert len(seen) == ENRICHED_MAX and set(map(len, seen.values())) == {400}
     assert ENRICHED.fields(records[::-1], at) == seen
     assert max(len(msgspec.msgpack.encode(each)) for each in records) < 150_000
+
+
+def refused(customer: Customer, **traits: Any) -> set[str]:
+    return {name for name, _ in unkept(customer.traits, traits)}
+
+
+def test_a_correction_that_would_not_be_kept_or_push_out_something_is_refused_and_any_other_is_kept() -> None:
+    """What is there now may be short, and its room is that of the longest ever."""
+    chance, seen = random.Random(7), set()
+    for _ in range(300):
+        events = [
+            said(at, "crm", **{f"t{chance.randint(0, 50)}": chance.choice("ab") * chance.choice([1, 1_500, 1_900])})
+            for at in range(1, chance.randint(1, 150))
+        ]
+        customer = folded(*events)
+        before = set(customer.traits.held) if customer.traits is not None else set()
+        correction = {f"t{chance.randint(0, 60)}": "c" * chance.choice([1, 1_000, 2_000]) for _ in range(2)}
+        expected = refused(customer, **correction)
+        person.apply(customer, corrected(1_000, **correction), DEFINED)
+        assert customer.traits is not None
+        lost = (before | set(correction)) - set(customer.traits.held)
+        assert bool(expected) == bool(lost) and expected >= lost & set(correction), (expected, lost)
+        seen.add((bool(expected), bool(lost - set(correction))))
+    assert seen == {(False, False), (True, False), (True, True)}
+
+
+def test_a_correction_is_judged_alone_and_changes_nothing() -> None:
+    customer = folded(*(said(1, "crm", **{f"t{at}": "x" * 2_000}) for at in range(32)), said(2, "crm", t1="x"))
+    before = msgspec.msgpack.encode(customer)
+    assert refused(customer, t1="y" * 2_000, t2=None) == set()
+    assert refused(customer, **{"": 1, "long": "x" * 3_000, "t1": "z"}) == {"", "long"}
+    assert refused(Customer("p"), a=1) == set()
+    assert msgspec.msgpack.encode(customer) == before
 
 
 class Endless(dict[str, Any]):

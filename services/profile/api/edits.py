@@ -8,11 +8,13 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from libs.common.db import Tx
 from libs.common.errors import Fault, Invalid
 from libs.common.web import Document, IfMatch
 from services.profile.api.desk import Desk, Editor
 from services.profile.person.definition_checks import escaped
-from services.profile.person.trait_room import faults_of
+from services.profile.person.traits import unkept
+from services.profile.restoring import load
 
 
 class Traits(Document):
@@ -30,9 +32,7 @@ def make_router(desk: Desk) -> APIRouter:
         customer_id: UUID, document: Traits, who: Editor, response: Response, if_match: IfMatch = None
     ) -> dict[str, Any]:
         """Correct what is known; If-Match with the profile's ETag makes sure that nothing is overwritten unread."""
-        async with desk.database.connection() as connection:
-            known = (await desk.shown(connection, customer_id))["traits"]
-        _require_room(document.traits, {name: each["value"] for name, each in known.items()})
+        await _require_room(desk, str(customer_id), document.traits)
         found, response.headers["ETag"] = await desk.ordered(
             customer_id, "set_traits", document.traits, who, if_match, document.reason.strip()
         )
@@ -41,6 +41,11 @@ def make_router(desk: Desk) -> APIRouter:
     return router
 
 
-def _require_room(said: dict[str, Any], known: dict[str, Any]) -> None:
-    if faults := [Fault(f"/traits/{escaped(name)}", detail) for name, detail in faults_of(said, known)]:
+async def _require_room(desk: Desk, customer_id: str, said: dict[str, Any]) -> None:
+    """NotFound for nobody; Invalid where the record, as it is now, would not keep all of it beside what it has."""
+    async with desk.database.connection() as connection:
+        await desk.records(connection, customer_id)
+        own = (await load(Tx(connection), [customer_id], desk.definitions())).known.get(customer_id)
+    known = own.traits if own is not None else None
+    if faults := [Fault(f"/traits/{escaped(name)}", detail) for name, detail in unkept(known, said)]:
         raise Invalid("Not all of these traits can be kept, so none of them is set.", faults)

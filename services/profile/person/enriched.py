@@ -15,7 +15,7 @@ from services.profile.person.definitions import Definitions
 from services.profile.person.keeping import Statement, day_of, keep_by_mark, mark_of, text_of, written
 from services.profile.person.occurrence import Occurrence
 from services.profile.person.private import is_private
-from services.profile.person.telling import history_of, said_of
+from services.profile.person.telling import historian, said_of
 
 TRAITS_MAX: Final = 100
 TEXT_LENGTH_MAX: Final = 500
@@ -84,10 +84,10 @@ def lent(records: Records, day: int) -> dict[str, Lent]:
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
     if all(each.enriched is None for each in records):
         return {}
-    said = said_of(records)
+    kept = historian(said_of(records))
     own = {name for each in records if each.traits is not None for name in each.traits.held}
     return {
-        name: history_of(each.value, said) if isinstance(each.value, str) else each.value
+        name: kept(each.value)
         for name, each in lent(records, at.day).items()
         if name not in own and not is_private(name)
     }

@@ -72,7 +72,12 @@ _NEVER_OF_A_THING: Final = re.compile(f"{_NEVER_OF_A_PLACE.pattern}|{_named(_NUM
 """Those that stand for a person in whatever object they are; articles have names too, and branches telephones."""
 
 _HOLDER: Final = re.compile(f"(?:{_words(_HOLDERS)})(?:s|address|info|details?|정보)?")
-_PLACE: Final = re.compile(f"(?:{_words(_PLACES)})(?:s|info|details?|정보|{_words(_NUMBERS)})?")
+_PLACE: Final = re.compile(f"(?:{_words(_PLACES)})(?:s|info|details?|정보)?")
+_NUMBER: Final = re.compile(f"(?:{_words(_NUMBERS)})s?[0-9]*")
+_NUMBER_OF_A_PLACE: Final = re.compile(f"(?:{_words(_PLACES)}){_NUMBER.pattern}")
+NUMBER_OF_A_PLACE: Final = "store_phone"
+"""The name of such a field, for those that are named by where they stand."""
+
 _CODE: Final = re.compile(
     "(?:.*(?:id|sku|ean|upc|gtin|isbn|code|barcode|serial|order|receipt|invoice|contract|product)|(?:order|receipt|"
     "invoice|product|serial|contract|case)(?:no|number))s?"
@@ -120,8 +125,20 @@ def is_telling(name: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def is_place(name: str) -> bool:
-    """Whether a field holds a branch or shop, or the telephone number of one."""
+    """Whether a field holds a branch or shop."""
     return _PLACE.fullmatch(_squeezed(name)) is not None
+
+
+@lru_cache(maxsize=8192)
+def is_number(name: str) -> bool:
+    """Whether a field holds a telephone number and does not say whose."""
+    return _NUMBER.fullmatch(_squeezed(name)) is not None
+
+
+@lru_cache(maxsize=8192)
+def is_number_of_a_place(name: str) -> bool:
+    """Whether a field holds the telephone number of a branch or shop."""
+    return _NUMBER_OF_A_PLACE.fullmatch(_squeezed(name)) is not None
 
 
 @lru_cache(maxsize=8192)

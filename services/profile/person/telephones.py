@@ -11,9 +11,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_SIGN: Final = r"[\s.)-]"
+SIGNS: Final = r"\s_~.,:/()-"
+"""What parts the digits of a number, in plain signs: the inside of a pattern's brackets."""
+
+SIGN: Final = f"[{SIGNS}]{{0,3}}"
 _OVER: Final = r"(?![0-9])(?![.-][0-9])"
-_REST: Final = rf"[0-9]{{3,4}}{_SIGN}{{0,3}}[0-9]{{4}}{_OVER}"
+_REST: Final = rf"[0-9]{{3,4}}{SIGN}[0-9]{{4}}"
 
 
 def _alone(first: str) -> str:
@@ -21,19 +24,25 @@ def _alone(first: str) -> str:
     return rf"{first}(?<![0-9]{first})(?<![0-9][.,-]{first})(?<![0-9A-Fa-f]{{4}}-{first})"
 
 
-_INTERNATIONAL: Final = r"\+(?<![0-9A-Za-z]\+)\(?[1-9](?:[\s.()-]{0,3}[0-9]){7,14}(?![0-9])"
-_PARTED: Final = rf"0(?<![0-9]0)(?<![0-9]-0)(?<![0-9A-Fa-f]{{4}}-0)[1-9][0-9]{{0,2}}{_SIGN}{{1,3}}{_REST}"
-_MOBILE: Final = rf"{_alone('0')}1[016-9]{_SIGN}{{0,3}}{_REST}"
-_KOREAN: Final = rf"{_alone('8')}2{_SIGN}{{0,3}}10{_SIGN}{{0,3}}{_REST}"
+_AMOUNT: Final = r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])"
+_INTERNATIONAL: Final = rf"\+(?<![0-9A-Za-z]\+)(?!{_AMOUNT})\(?[1-9](?:{SIGN}[0-9]){{7,14}}(?![0-9])"
+_IN_A_DATE: Final = r"(?<![0-9]-0)(?<![12][09][0-9]{2}[/._]0)"
+_PARTED: Final = rf"0(?<![0-9]0){_IN_A_DATE}(?<![0-9A-Fa-f]{{4}}-0)[1-9][0-9]{{0,2}}(?![0-9]){SIGN}{_REST}{_OVER}"
+_MOBILE: Final = rf"{_alone('0')}1[016-9]{SIGN}{_REST}{_OVER}"
+_TO_KOREA: Final = rf"2{SIGN}(?:0{SIGN})?10{SIGN}"
+# With the 00 or 001 of calls abroad and one digit less it would be a bar code.
+_KOREAN: Final = (
+    rf"(?:{_alone('8')}{_TO_KOREA}[0-9]?|{_alone('0')}0[0-9]?{SIGN}8{_TO_KOREA}[0-9])[0-9]{{3}}{SIGN}[0-9]{{4}}{_OVER}"
+)
 _ONE_PIECE: Final = rf"{_alone('0')}(?<![A-Za-z]0)[1-9][0-9]{{7,9}}(?![0-9A-Za-z])"
 
 _CERTAIN: Final = re.compile("|".join((_INTERNATIONAL, _PARTED, _MOBILE))).search
 _LIKELY: Final = re.compile("|".join((_INTERNATIONAL, _PARTED, _MOBILE, _KOREAN, _ONE_PIECE))).search
 
 # Each begins with a sign that is looked for by itself, which is ten times as fast as any other pattern.
-_PLUS: Final = re.compile(rb"\+[(]?[1-9](?:[ .()-]{0,3}[0-9]){7}").search
-_ZERO: Final = re.compile(rb"0[1-9](?<![0-9]..)[0-9 .)-]{7}").search
-_OF_KOREA: Final = b"8210"
+_PLUS: Final = re.compile(rf"\+\(?[1-9](?:{SIGN}[0-9]){{7}}".encode()).search
+_ZERO: Final = re.compile(rf"0[1-9](?<![0-9]..)[0-9]{{0,2}}{SIGN}{_REST}".encode()).search
+_OF_KOREA: Final = re.compile(rf"8{_TO_KOREA}".encode()).search
 
 
 def stands_in(text: str, *, in_code: bool = False) -> bool:
@@ -41,6 +50,6 @@ def stands_in(text: str, *, in_code: bool = False) -> bool:
     return (_CERTAIN if in_code else _LIKELY)(text) is not None
 
 
-def may_stand_in(body: bytes, found: bytes) -> bool:
-    """Whether JSON in plain signs and digits may hold one, `found` being the same `folded`; sometimes too careful."""
-    return _ZERO(body) is not None or _OF_KOREA in found or (b"+" in body and _PLUS(body) is not None)
+def may_stand_in(body: bytes) -> bool:
+    """Whether JSON in plain signs and digits may hold one; sometimes too careful."""
+    return _ZERO(body) is not None or _OF_KOREA(body) is not None or (b"+" in body and _PLUS(body) is not None)

@@ -7,7 +7,7 @@ for which there is no room.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -18,6 +18,10 @@ TRAITS_MAX: Final = 300
 NAME_LENGTH_MAX: Final = 200
 VALUE_BYTES_MAX: Final = 2_048
 RECORD_BYTES_MAX: Final = 65_536
+NO_ROOM: Final = (
+    f"has no room: a customer has at most {TRAITS_MAX} traits of {RECORD_BYTES_MAX:,} bytes together, where each takes"
+    " those of the largest value that was ever said of it"
+)
 
 _encode: Final = msgspec.json.Encoder().encode
 _store: Final = msgspec.msgpack.Encoder().encode
@@ -66,16 +70,10 @@ def without_room(held: Mapping[str, Roomy]) -> list[str]:
     return given_up
 
 
-def faults_of(said: Mapping[str, Any], known: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """By name, why something cannot be said of a customer of whom `known` is known already."""
-    for name, value in said.items():
-        if not 1 <= len(name) <= NAME_LENGTH_MAX:
-            yield name, f"is no name of a trait: it must have 1 to {NAME_LENGTH_MAX} characters"
-        elif not room_of(name, value):
-            yield name, f"is too long, or no number of 64 bits: a value has at most {VALUE_BYTES_MAX:,} bytes"
-    new = [name for name in said if name not in known]
-    together = {**known, **said}
-    if new and len(together) > TRAITS_MAX:
-        yield new[0], f"is one too many: a customer has at most {TRAITS_MAX} traits"
-    elif said and sum(room_of(*each) for each in together.items()) > RECORD_BYTES_MAX:
-        yield next(iter(said)), f"is too much: the traits of a customer have at most {RECORD_BYTES_MAX:,} bytes"
+def fault_of(name: str, value: Any) -> str:
+    """Why such a trait cannot be kept of anybody; empty where it can."""
+    if not 1 <= len(name) <= NAME_LENGTH_MAX:
+        return f"is no name of a trait: it must have 1 to {NAME_LENGTH_MAX} characters"
+    if not room_of(name, value):
+        return f"is too long, or no number of 64 bits: a value has at most {VALUE_BYTES_MAX:,} bytes"
+    return ""

@@ -7,6 +7,7 @@ for what came late must find its place before or after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -18,8 +19,8 @@ from services.profile.person.definitions import Definitions
 from services.profile.person.keeping import written
 from services.profile.person.occurrence import Occurrence
 from services.profile.person.private import is_private
-from services.profile.person.telling import history_of, telling_values
-from services.profile.person.trait_room import has_place, is_full, room_of, without_room
+from services.profile.person.telling import historian, telling_values
+from services.profile.person.trait_room import NO_ROOM, fault_of, has_place, is_full, room_of, without_room
 from services.profile.person.trait_terms import TraitRule
 
 HAND: Final = "dangol/api/"
@@ -137,6 +138,21 @@ def _give_up(held: Traits) -> None:
         held.end = name
 
 
+def unkept(known: Traits | None, said: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """By name, why something cannot be said now of a record of which `known` is known; told by saying it to a copy."""
+    before = known or Traits()
+    after = deepcopy(before)
+    _set(after, Occurrence("profile.changed", 0, HAND, data=said), Definitions())
+    pushed_out = sorted(before.held.keys() - after.held.keys() - said.keys())
+    for name, value in said.items():
+        if fault := fault_of(name, value):
+            yield name, fault
+        elif name not in after.held:
+            yield name, NO_ROOM
+        elif pushed_out and (name not in before.held or after.held[name].room > before.held[name].room):
+            yield name, f"pushes out {', '.join(pushed_out[:3])}, and {NO_ROOM}"
+
+
 def all_traits(records: Records, definitions: Definitions) -> dict[str, Trait]:
     """What counts of what several records were told; together no more than there is room for in one."""
     held = [each.traits.held for each in records if each.traits is not None]
@@ -161,12 +177,8 @@ def left_out(records: Records) -> dict[str, Any]:
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
     found = all_traits(records, at.definitions)
-    said = telling_values(found.items())
-    return {
-        name: trait.value if isinstance(trait.value, int | float) else history_of(trait.value, said)
-        for name, trait in found.items()
-        if not is_private(name)
-    }
+    kept = historian(telling_values(found.items()))
+    return {name: kept(trait.value) for name, trait in found.items() if not is_private(name)}
 
 
 def sourced(trait: Trait) -> dict[str, Any]:
