@@ -82,12 +82,12 @@ async def build(settings: ProfileSettings) -> App:
     refolds = RefoldJobs(footing.database, footing.publisher, settings.partitions)
     commands = Commands(footing.publisher, footing.database, settings.partitions)
     desk = Desk(footing.database, commands, defining.in_force, settings.region)
-    eraser = _eraser(settings, footing)
+    eraser = _eraser(settings, footing, defining.in_force)
     pace = Pace(lambda: sum(sum(worker.lag().values()) for worker in footing.workers))
     lessons = Lessons(footing.database, pace)
     rounds = _rounds(footing, commands, defining.in_force, lessons, pace)
     web.include_router(make_router(desk, defining))
-    erasures = Recurring("erasures", eraser.turn, footing.metrics)
+    erasures = Recurring("erasures", eraser.begin, footing.metrics)
     web.include_router(privacy.make_router(desk, erasures.wake))
     web.state.database, web.state.definitions = footing.database, defining.in_force
     # Inside of all others, so that what it refuses is told like any other trouble.
@@ -102,6 +102,7 @@ async def build(settings: ProfileSettings) -> App:
             Recurring("days", days.turn, footing.metrics),
             Recurring("refolds", refolds.turn, footing.metrics),
             erasures,
+            Recurring("erasures_begun", eraser.go_on, footing.metrics),
             Recurring("duplicates", rounds.turn, footing.metrics),
             Recurring("lessons", lessons.turn, footing.metrics),
             identify,
@@ -110,7 +111,7 @@ async def build(settings: ProfileSettings) -> App:
     )
 
 
-def _eraser(settings: ProfileSettings, footing: Footing) -> Eraser:
+def _eraser(settings: ProfileSettings, footing: Footing, definitions: Callable[[], Definitions]) -> Eraser:
     return Eraser(
         footing.database,
         footing.publisher,
@@ -118,6 +119,7 @@ def _eraser(settings: ProfileSettings, footing: Footing) -> Eraser:
         Sweeper(settings.kafka_bootstrap, settings.topic_prefix, footing.publisher, settings.partitions),
         me=settings.instance_id,
         partitions=settings.partitions,
+        definitions=definitions,
     )
 
 

@@ -13,6 +13,7 @@ from services.profile import holding, person
 from services.profile.holding import Held
 from services.profile.person import Customer, Definitions, Moment
 from services.profile.projecting import Happened, Projection
+from services.profile.restoring import load
 from services.profile.store import customers as store
 from services.profile.timeline import Line
 
@@ -21,7 +22,7 @@ CUSTOMERS_CACHED_MAX: Final = 20_000
 
 
 class Cabinet:
-    """The customers of one unit within one transaction; `opened` are those that this batch works on."""
+    """The customers of one unit within one transaction; `anew` are those that were folded anew by being opened."""
 
     def __init__(self, tx: UnitTx, definitions: Definitions, projections: Sequence[Projection] = ()) -> None:
         self.tx = tx
@@ -29,6 +30,7 @@ class Cabinet:
         self._projections = projections
         self._held: dict[str, Held] = tx.cache.setdefault("customers", {})
         self._others: Mapping[str, Customer] = {}
+        self.anew: set[str] = set()
         self._switch()
 
     def _switch(self) -> None:
@@ -53,8 +55,7 @@ class Cabinet:
         await self._load(customer_ids)
         own = set(customer_ids)
         wanted = {other for each in own for other in self[each].customer.linked if other != each} | set(linked)
-        bodies = await store.load_customers(self.tx, wanted) if wanted else {}
-        self._others = {customer_id: holding.restored(body) for customer_id, body in bodies.items()}
+        self._others = (await load(self.tx, wanted, self.definitions)).known if wanted else {}
 
     async def _load(self, customer_ids: Collection[str]) -> None:
         missing = {each for each in customer_ids if each not in self._held}
@@ -63,11 +64,13 @@ class Cabinet:
         if len(self._held) + len(missing) > CUSTOMERS_CACHED_MAX:
             self._held.clear()
             missing = set(customer_ids)
-        bodies = await store.load_customers(self.tx, missing)
+        states = await load(self.tx, missing, self.definitions)
         for customer_id in missing:
-            body = bodies.get(customer_id)
-            customer = holding.restored(body) if body is not None else Customer(customer_id)
-            self._held[customer_id] = holding.hold(customer_id, customer)
+            customer = states.known.get(customer_id) or Customer(customer_id)
+            self._held[customer_id] = held = holding.hold(customer_id, customer)
+            # What is folded anew is written even where nothing else changes: it was dear.
+            held.dirty = customer_id in states.anew
+        self.anew |= states.anew
 
     def others(self, held: Held) -> list[Customer]:
         """The other records of the person, as far as they are known; those of this unit as they are now."""

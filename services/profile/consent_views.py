@@ -8,24 +8,23 @@ from typing import Any
 
 from libs.common import clock
 from libs.common.db import Row, Tx
-from services.profile import holding
 from services.profile.person import Customer, Definitions, Moment
 from services.profile.person.consents.chapter import all_consents, described
 from services.profile.person.consents.duties import KINDS, Owed, done_ms, owed, place_of
 from services.profile.person.consents.held import union
 from services.profile.person.consents.levels import level_of
 from services.profile.person.consents.speech import parts_of
+from services.profile.restoring import load
 from services.profile.store import consents as store
-from services.profile.store import customers as customer_store
 
 
 async def present(connection: Any, customer_id: str, records: Sequence[str], defined: Definitions) -> dict[str, Any]:
     """What a person has agreed to as of today, their rung on the ladder of permission, and what is owed to them."""
-    bodies = await customer_store.load_customers(Tx(connection), records)
-    states = [holding.restored(bodies[each]) for each in records if each in bodies]
+    known = (await load(Tx(connection), records, defined)).known
+    states = [known[each] for each in records if each in known]
     at = _today(defined)
     standings = all_consents(states, at)
-    known = await store.known_wordings(connection, {each.said.wording for each in standings.values()})
+    wordings = await store.known_wordings(connection, {each.said.wording for each in standings.values()})
     level, rank = level_of(states, at)
     return {
         "customer_id": customer_id,
@@ -36,7 +35,7 @@ async def present(connection: Any, customer_id: str, records: Sequence[str], def
                 "channel": each.channel,
                 "purpose": each.purpose,
                 **described(each),
-                "wording_known": each.said.wording in known if each.said.wording else None,
+                "wording_known": each.said.wording in wordings if each.said.wording else None,
             }
             for each in standings.values()
         ],
@@ -76,15 +75,14 @@ async def duties_before(
 ) -> list[dict[str, Any]]:
     """Of what records owe by themselves, that which is owed to the person as well, once for each person."""
     people = await store.records_of_people(connection, {str(row["customer_id"]) for row in rows})
-    bodies = await customer_store.load_customers(
-        Tx(connection), sorted({each for _, records in people.values() for each in records})
-    )
+    everybody = sorted({each for _, records in people.values() for each in records})
+    known = (await load(Tx(connection), everybody, defined)).known
     at = _today(defined)
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
         customer_id = str(row["customer_id"])
         person_id, records = people.get(customer_id, (customer_id, [customer_id]))
-        states = [holding.restored(bodies[each]) for each in records if each in bodies]
+        states = [known[each] for each in records if each in known]
         for each in duties_of(states, at):
             if each["duty"] == row["duty"] and each["due_on"] is not None and each["due_on"] < due_before:
                 found.setdefault(

@@ -9,10 +9,10 @@ import msgspec
 
 from libs.common import clock
 from libs.common.db import Row, Tx
-from services.profile import holding, person
+from services.profile import person
 from services.profile.person import Customer, Definitions, Moment
 from services.profile.person.traits import HAND as BY_HAND
-from services.profile.store import customers as store
+from services.profile.restoring import load
 from services.profile.store import identity as identity_store
 from services.profile.store import points_reading as points_store
 from services.profile.timeline import told_of
@@ -25,8 +25,7 @@ async def customer(
 
     What rules see stands under `profile`; beside it a section per chapter, personal data included.
     """
-    bodies = await store.load_customers(Tx(connection), records)
-    states = {record: holding.restored(body) for record, body in bodies.items()}
+    states = (await load(Tx(connection), records, definitions)).known
     if len(records) > 1:
         # Their units write the records again a moment after another one has moved points of theirs.
         for record, standing in (await points_store.standings(connection, records)).items():

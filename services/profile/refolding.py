@@ -18,13 +18,12 @@ from services.profile.holding import Held, forget_views, note_delivery, seen
 from services.profile.person import Customer, Definitions, Moment, Occurrence
 from services.profile.projecting import Projection
 from services.profile.resolving import resolved
-from services.profile.store import customers as store
+from services.profile.restoring import APART, CUSTOMERS_AT_ONCE, fold
 from services.profile.store import refolds as refold_store
-from services.profile.timeline import Line, Origin, line, occurrence_of
+from services.profile.timeline import Line, Origin, line
 
 KIND: Final = "refold"
 SOURCE: Final = "dangol/profile/refold"
-CUSTOMERS_AT_ONCE: Final = 100
 
 
 class Order(Struct):
@@ -71,10 +70,10 @@ class Refolding:
         cabinet = Cabinet(tx, self._definitions(), self._projections)
         await cabinet.open(commands)
         orders = {customer_id: _order(command.body) for customer_id, command in commands.items()}
-        fresh = {each: Customer(cabinet[each].customer.person_id) for each in commands}
-        async for row in store.timeline_of(tx, list(commands)):
-            known = person.has_effect(row["type"])
-            person.apply(fresh[str(row["customer_id"])], occurrence_of(row, decoded=known), cabinet.definitions)
+        # A state of another form is folded already, by being opened.
+        fresh = {each: Customer(cabinet[each].customer.person_id) for each in commands if each not in cabinet.anew}
+        await fold(tx, fresh, cabinet.definitions)
+        fresh |= {each: cabinet[each].customer for each in cabinet.anew}
         earlier = {each.since: await self._defined(each.since, tx) for each in orders.values()}
         facts: list[Fact] = []
         timeline: list[Line] = []
@@ -144,20 +143,13 @@ def _told(
     return resolved(held, event, origin, changed, encoded), line(held.id, event, origin, changed)
 
 
-_APART: Final = frozenset(
-    "person_id version linked links_revision due_day dues passed_day refold_job filed portrayed points erased".split()
-)
-"""What is not folded from events: who belongs to the person, how far time and refolds have come, and what is copied
-from a ledger."""
-
-
 def same(live: Customer, fresh: Customer) -> bool:
     """Whether two states hold the same of what follows from events."""
-    return all(getattr(live, name) == getattr(fresh, name) for name in Customer.__struct_fields__ if name not in _APART)
+    return all(getattr(live, name) == getattr(fresh, name) for name in Customer.__struct_fields__ if name not in APART)
 
 
 def taking_place(live: Customer, fresh: Customer) -> Customer:
     """`fresh` with what is not folded as it is in `live`, and a version of its own when it says something else."""
-    changes = {name: getattr(live, name) for name in _APART}
+    changes = {name: getattr(live, name) for name in APART}
     changes["version"] = live.version + (not same(live, fresh))
     return msgspec.structs.replace(fresh, **changes)

@@ -5,88 +5,25 @@ The worker's handlers on a real database, in transactions whose time the test sa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import msgspec
 import pytest
 
-from libs.common import clock, migrations
+from libs.common import migrations
 from libs.common.db import Database
-from libs.common.events import CommandIssued, EventIdentified, EventReceived, EventResolved, Fact
-from libs.common.timers import Timer
-from libs.common.unit import Message, Tombstone, UnitTx
-from services.profile import holding
-from services.profile.apply import Apply
 from services.profile.commands import ERASE
-from services.profile.person import Customer, Definitions
+from services.profile.person import Definitions
 from services.profile.person.measure_terms import Lifecycle
 from services.profile.refolding import KIND as REFOLD
 from services.profile.store import refolds
+from tests.profile_unit import Unit
 
-WORKER = "profile.apply"
 BOUGHT = datetime(2026, 3, 2, 3, tzinfo=UTC)
 """The day of the first purchase: that the customer is new ends thirty days later."""
 
 ACTIVE, AT_RISK, LAPSED = timedelta(days=30), timedelta(days=90), timedelta(days=180)
 SOON = timedelta(hours=1)
-
-
-class Unit:
-    """One unit of the worker, its cache, and what it has said."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.definitions = Definitions()
-        self.apply = Apply(lambda: self.definitions)
-        self.cache: dict[str, Any] = {}
-        self.said: list[EventResolved] = []
-        self.customer_id = str(clock.new_id())
-
-    async def happens(self, kind: str, at: datetime, data: dict[str, Any] | None = None) -> None:
-        event = EventReceived(str(clock.new_id()), "pos", kind, at, data=msgspec.Raw(msgspec.json.encode(data or {})))
-        fact = EventIdentified(
-            self.customer_id, self.customer_id, msgspec.Raw(msgspec.json.encode(event)), clock.to_ms(at)
-        )
-        async with self.database.transaction() as tx:
-            self._hear(await self.apply.on_identified([Message(fact, b"", 0)], self._at(tx.connection, at)))
-
-    async def orders(self, kind: str, at: datetime, **body: Any) -> None:
-        raw = msgspec.Raw(msgspec.json.encode(body))
-        command = CommandIssued(str(clock.new_id()), self.customer_id, kind, raw, "somebody", at)
-        async with self.database.transaction() as tx:
-            self._hear(await self.apply.on_commands([Message(command, b"", 0)], self._at(tx.connection, at)))
-
-    async def timers(self, at: datetime) -> int:
-        """Fire what is due, as often as there is anything; returns how many fired."""
-        count = 0
-        while True:
-            async with self.database.transaction() as tx:
-                rows = await tx.fetch(
-                    "DELETE FROM timer WHERE due <= $1 AND gated RETURNING key, due, payload, gated", at
-                )
-                due = [Timer(row["key"], row["due"], bytes(row["payload"]), row["gated"]) for row in rows]
-                if not due:
-                    return count
-                count += len(due)
-                self._hear(await self.apply.on_timers(due, self._at(tx.connection, at)))
-
-    async def state(self) -> Customer:
-        async with self.database.connection() as connection:
-            body = await connection.fetchval("SELECT body FROM customer WHERE customer_id = $1", self.customer_id)
-        return holding.restored(bytes(body))
-
-    def stages(self) -> list[tuple[str, Any]]:
-        """What was told of the stage of life as a customer, and by which events."""
-        told = [(each.type, each.changed.get("lifecycle")) for each in self.said]
-        return [(kind, change.now) for kind, change in told if change is not None]
-
-    def _hear(self, facts: Sequence[Fact | Tombstone]) -> None:
-        self.said += [each for each in facts if isinstance(each, EventResolved)]
-
-    def _at(self, connection: Any, now: datetime) -> UnitTx:
-        return UnitTx(connection, worker=WORKER, unit=0, cache=self.cache, clock=now, now=now, snapshot=0)
 
 
 @pytest.fixture

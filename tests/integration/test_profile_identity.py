@@ -16,9 +16,9 @@ from libs.common import clock
 from libs.common.db import Tx
 from libs.common.events import EventReceived, ProfileUpdated
 from libs.common.topics import PROFILE_UPDATED
-from services.profile import holding
 from services.profile.identity import components
-from services.profile.store import customers as customer_store
+from services.profile.person import Definitions
+from services.profile.restoring import load
 from tests.profile_place import UNITS, Profile, happened, purchase, running
 
 PHONE = "+821012345678"
@@ -54,12 +54,11 @@ async def disagreeing(profile: Profile) -> list[str]:
     people: dict[str, list[str]] = {}
     for row in rows:
         people.setdefault(row["person_id"], []).append(row["record_id"])
-    bodies = await customer_store.load_customers(Tx(profile.connection), [row["record_id"] for row in rows])
+    states = await load(Tx(profile.connection), [row["record_id"] for row in rows], Definitions())
     found = []
     for row in rows:
         records = people[row["person_id"]]
-        body = bodies.get(row["record_id"])
-        customer = holding.restored(body) if body is not None else None
+        customer = states.known.get(row["record_id"])
         expected = (row["person_id"], records if len(records) > 1 else [])
         if customer is None or (customer.person_id, customer.linked) != expected:
             found.append(row["record_id"])

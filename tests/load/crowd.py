@@ -17,6 +17,7 @@ from libs.common.kafka import Publisher, Record
 from libs.common.topics import EVENT_RECEIVED, partition_of
 from services.profile import holding, person
 from services.profile.person import Customer, Definitions, Occurrence
+from services.profile.person.state import FORM
 
 _NAMES: Final = uuid.UUID("6d2f6a0e-6f0e-4a7e-8f43-2c5b8a9f5d11")
 _AT_ONCE: Final = 20_000
@@ -54,9 +55,9 @@ async def settle(database_url: str, count: int, units: int) -> None:
             await connection.copy_records_to_table(
                 "customer",
                 records=[
-                    (each, partition_of(each.encode(), units), 8, head + each.encode() + tail) for each in records
+                    (each, partition_of(each.encode(), units), 8, FORM, head + each.encode() + tail) for each in records
                 ],
-                columns=["customer_id", "unit", "version", "body"],
+                columns=["customer_id", "unit", "version", "form", "body"],
             )
         await connection.execute("VACUUM ANALYZE record, identifier, customer")
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -26,6 +27,14 @@ from services.profile.person.responses import Responses
 from services.profile.person.restrictions import Restrictions
 from services.profile.person.surveys import Surveys
 from services.profile.person.traits import Traits
+
+FORM: Final = 1
+"""The number of the shape of `Customer`, and of all that is within it; it stands beside each state that is written.
+
+Raise it whenever a state that was written before would be read wrongly or not at all: another field, type, order or
+default, and also another meaning of the same, such as of packed bytes. States of other numbers are folded anew.
+What no event says (`services/profile/restoring.py`) must stay readable; `Points` lie in their ledger as well.
+"""
 
 
 class Customer(Struct, gc=False, omit_defaults=True):

@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from libs.common.db import Row, Tx
+from services.profile.person.state import FORM
 
 
-async def load_customers(tx: Tx, customer_ids: Collection[str]) -> dict[str, bytes]:
+async def load_customers(tx: Tx, customer_ids: Collection[str]) -> dict[str, tuple[int, bytes]]:
+    """The form and the body of these."""
     rows = await tx.fetch(
-        "SELECT customer_id, body FROM customer WHERE customer_id = ANY($1::uuid[])", list(customer_ids)
+        "SELECT customer_id, form, body FROM customer WHERE customer_id = ANY($1::uuid[])", list(customer_ids)
     )
-    return {str(row["customer_id"]): bytes(row["body"]) for row in rows}
+    return {str(row["customer_id"]): (row["form"], bytes(row["body"])) for row in rows}
 
 
 async def save(
@@ -32,13 +34,15 @@ async def save(
                 $5::uuid[], $6::timestamptz[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[],
                 $12::bytea[])
         )
-        INSERT INTO customer (unit, customer_id, version, body)
-        SELECT $1, * FROM unnest($2::uuid[], $3::bigint[], $4::bytea[])
-        ON CONFLICT (customer_id) DO UPDATE SET version = excluded.version, body = excluded.body
+        INSERT INTO customer (unit, form, customer_id, version, body)
+        SELECT $1, $13, * FROM unnest($2::uuid[], $3::bigint[], $4::bytea[])
+        ON CONFLICT (customer_id) DO UPDATE
+        SET version = excluded.version, body = excluded.body, form = excluded.form
         """,
         unit,
         *_columns(states, 3),
         *_columns(timeline, 8),
+        FORM,
     )
 
 
