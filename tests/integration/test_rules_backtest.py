@@ -26,6 +26,7 @@ from libs.common.events import ERASED, Change, EventResolved, RuleTriggered
 from libs.common.kafka import Entry, History, Record
 from libs.common.runtime import App
 from libs.common.topics import EVENT_RESOLVED, TRIGGERED, partition_of
+from services.rules.backtest import jobs as backtest_jobs
 from services.rules.backtest.running import run
 from services.rules.backtest.shapes import Question, Task, Told
 from tests.log_reading import everything
@@ -136,6 +137,15 @@ async def killed(process: int) -> None:
     async with asyncio.timeout(SECONDS_MAX):
         while process in jobs():
             await asyncio.sleep(0.002)
+
+
+async def another_turn(place: Place, running_id: str) -> None:
+    """The service has looked for work: it renews what runs, then claims, so between two renewals it has claimed."""
+    async with database(place) as connection, asyncio.timeout(SECONDS_MAX):
+        leases = set[Any]()
+        while len(leases) < 3:
+            leases.add(await connection.fetchval("SELECT lease_until FROM backtest WHERE id = $1", UUID(running_id)))
+            await asyncio.sleep(0.02)
 
 
 # --- parity ----------------------------------------------------------------------------------------------------------
@@ -384,8 +394,9 @@ async def test_no_more_run_at_once_than_may(place: Place) -> None:
         first = await asked(client, rule=ANY_VISIT)
         process = await frozen_job()
         second = await asked(client, rule=ANY_VISIT)
-        await asyncio.sleep(1.2)
+        await another_turn(place, first["id"])
         assert (await client.get(f"/v1/rules/backtests/{second['id']}")).json()["state"] == "queued"
+        assert jobs() == {process}
         os.kill(process, signal.SIGCONT)
         for each in (first, second):
             await until(client, each["id"], "finished")
@@ -412,6 +423,17 @@ async def test_a_job_whose_process_dies_again_and_again_has_failed_and_says_so(p
     assert whole["state"] == "failed" and "its process ended 3 times" in whole["error"]
 
 
+async def test_a_job_that_comes_no_further_is_ended_and_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(place) as client:
+        found = await asked(client, rule=ANY_VISIT)
+        process = await frozen_job()
+        await another_turn(place, found["id"])
+        assert jobs() == {process}, "it is given its time"
+        monkeypatch.setattr(backtest_jobs, "SILENCE_SECONDS_MAX", 0.0)
+        whole = await until(client, found["id"], "finished", "failed")
+    assert whole["state"] == "failed" and "came no further" in whole["error"]
+
+
 async def test_a_job_of_a_service_that_is_gone_is_taken_over(place: Place) -> None:
     async with running(place) as client:
         found = await asked(client, rule=ANY_VISIT)
@@ -426,7 +448,9 @@ async def test_a_job_of_a_service_that_is_gone_is_taken_over(place: Place) -> No
 async def test_a_job_that_remembers_too_much_fails_with_what_it_has_found(place: Place) -> None:
     place.settings = place.settings.model_copy(update={"backtest_memory_mb": 16})
     now_ms = clock.now_ms()
-    events = [event_of(str(clock.new_id()), "visit", now_ms, now_ms) for _ in range(6_000)]
+    customers = [str(clock.new_id()) for _ in range(6_000)]
+    # So long that each of them takes four kilobytes in a state.
+    events = [event_of(each, "visit", now_ms, now_ms, person_id=each + "p" * 4_000) for each in customers]
     await place.publisher.publish([record_of(event) for event in events])
     async with running(place) as client:
         found = await asked(client, rule={**ANY_VISIT, "limits": {"repeat": "once"}}, overlap=False)

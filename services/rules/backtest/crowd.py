@@ -21,7 +21,7 @@ class Crowd:
         self.note(customer_id.encode())
 
     def note(self, key: bytes) -> None:
-        """A customer by the bytes of the id, which are the key of each message."""
+        """A customer by the bytes of the id."""
         number = zlib.crc32(key)
         if number & self._mask:
             return

@@ -1,4 +1,5 @@
-"""Which messages can mean anything to some rules? Told from their bytes: decoding all would be most of the work. Pure.
+"""Which messages can mean anything to some rules, and of whom are they? Told from their bytes: decoding all would be
+most of the work. Pure.
 
 Resolved events are written by one encoder, without spaces, their envelope first. Of such bytes the first `"type":"` is
 the event's own, because a quote within a text is escaped. Whatever does not begin like one of them is looked at closer.
@@ -7,6 +8,8 @@ the event's own, because a quote within a text is escaped. Whatever does not beg
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from libs.common.events import ERASED
 from services.rules.language import (
@@ -25,8 +28,30 @@ from services.rules.snapshot import Snapshot
 
 _OPENING = b'{"event_id":"'
 _TYPE = b'"type":"'
+_PERSON = b'"person_id":"'
+_FLAG = b'"traffic":'
 # Met by the type of an event, or by a profile field that it changed, and by nothing else.
 _PLAIN = (EventWhen, MeasureWhen, SequenceWhen, AbsenceWhen, ChangeWhen, DateWhen, DormancyWhen, DeviationWhen)
+
+
+class _Origin(msgspec.Struct):
+    person_id: str
+    traffic: str = ""
+
+
+_origin = msgspec.json.Decoder(_Origin)
+
+
+def person_of(value: bytes) -> bytes | None:
+    """Who is behind an event; None where no customer is: of flagged traffic, and of what cannot be read."""
+    if value.startswith(_OPENING) and _FLAG not in value:
+        at = value.find(_PERSON) + len(_PERSON)
+        return value[at : value.find(b'"', at)]
+    try:
+        origin = _origin.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return None if origin.traffic else origin.person_id.encode()
 
 
 class Interest:

@@ -1,14 +1,17 @@
 """Which jobs run beside this process of the service? Taken from a queue, each in a process of its own, at leisure.
 
 A job is a row with a lease. Whoever holds it says every half second how far it is; when its process is gone, or that of
-the service, the lease runs out and the job begins anew elsewhere, three times at the most.
+the service, the lease runs out and the job begins anew elsewhere, three times at the most. One that comes no further
+has failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +32,7 @@ from services.rules.backtest.shapes import LiveRule, Question, Step, Task, Told
 ROOT = Path(__file__).resolve().parents[3]
 KEPT = timedelta(days=90)
 ATTEMPTS_MAX = 3
+SILENCE_SECONDS_MAX = 300.0
 _TURN_SECONDS = 0.5
 _TRIM_EVERY = timedelta(hours=1)
 _LINE_BYTES_MAX = 64 << 20
@@ -72,6 +76,7 @@ class Jobs(Recurring):
 
     async def _turn(self) -> float:
         await self._renew()
+        await self._end_silent()
         for id, job in list(self._running.items()):
             if job.is_over:
                 del self._running[id]
@@ -89,6 +94,12 @@ class Jobs(Recurring):
         for id in self._running.keys() - wanted:
             # Cancelled, or so late that somebody else is at it.
             await self._running.pop(id).kill()
+
+    async def _end_silent(self) -> None:
+        for job in self._running.values():
+            if not job.is_over and time.monotonic() - job.heard > SILENCE_SECONDS_MAX:
+                await job.kill()
+                job.give_up(f"it came no further for {SILENCE_SECONDS_MAX:g} seconds, and was ended")
 
     async def _end(self, id: UUID, job: _Job) -> None:
         last = await job.result()
@@ -123,7 +134,16 @@ class Jobs(Recurring):
             grace_seconds=place.grace_seconds,
         )
         topic = EVENT_RESOLVED.name
-        return Task(question, place.bootstrap, place.prefix, topic, place.partitions, place.memory_mb, place.log_level)
+        return Task(
+            question,
+            place.bootstrap,
+            place.prefix,
+            topic,
+            place.partitions,
+            place.memory_mb,
+            place.log_level,
+            parent=os.getpid(),
+        )
 
     async def _trim(self) -> None:
         now = clock.now()
@@ -147,6 +167,7 @@ class _Job:
         self._last: Told | None = None
         self._listening = asyncio.create_task(self._listen(), name="backtest")
         self.step: Step | None = None
+        self.heard = time.monotonic()
 
     @classmethod
     async def begun(cls, task: Task) -> _Job:
@@ -181,6 +202,10 @@ class _Job:
             self._process.kill()
         await self._listening
 
+    def give_up(self, error: str) -> None:
+        """Let this be its last word, unless it had one."""
+        self._last = self._last or Told(error=error)
+
     async def _listen(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -198,6 +223,6 @@ class _Job:
         await self._process.wait()
 
     def _hear(self, told: Told) -> None:
-        self.step = told.step or self.step
+        self.step, self.heard = told.step or self.step, time.monotonic()
         if told.report is not None or told.error:
             self._last = told

@@ -5,8 +5,11 @@ from __future__ import annotations
 from services.rules import state
 from services.rules.state import State
 
-UNPACKED_MAX = 20_000
-_UNPACKED_BYTES = 4_000
+UNPACKED_SHARE = 0.25
+"""How much of the bound states may take as they are; one that rests is packed beyond that."""
+_UNPACKED_BYTES = 1_500
+_UNPACKED_TIMES = 28
+"""A state takes so many times the bytes of its packed form where it is made of panes of small numbers, else less."""
 _BESIDE_BYTES = 250
 """What a packed state costs beside its own bytes: its key, and its place in a dictionary."""
 
@@ -18,24 +21,30 @@ class MemoryFull(Exception):
 class States:
     """The states of all customers that a rule took notice of. `bytes_max` bounds what they take, by an estimate."""
 
-    def __init__(self, bytes_max: int, unpacked_max: int = UNPACKED_MAX) -> None:
+    def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._unpacked_max = unpacked_max
         self._unpacked: dict[str, State] = {}
+        self._weights: dict[str, int] = {}
+        self._unpacked_bytes = 0
         self._packed: dict[str, bytes] = {}
         self._packed_bytes = 0
         self._swept_bytes = 0
+        self._in_hand = ""
+        self._now_ms = 0
 
     def __len__(self) -> int:
         return len(self._unpacked) + len(self._packed)
 
     @property
     def bytes(self) -> int:
-        beside = _BESIDE_BYTES * len(self)
-        return self._packed_bytes + beside + _UNPACKED_BYTES * len(self._unpacked)
+        return self._packed_bytes + self._unpacked_bytes + _BESIDE_BYTES * len(self)
 
     def own(self, customer_id: str) -> State:
-        """To be changed; a customer of whom nothing is known yet is remembered from now on."""
+        """To be changed until the next is asked for; a customer of whom nothing is known yet is remembered from now
+        on.
+        """
+        if customer_id != self._in_hand:
+            self._lay_down()
         held = self._unpacked.pop(customer_id, None)
         if held is None:
             body = self._packed.pop(customer_id, None)
@@ -46,6 +55,7 @@ class States:
                 held = state.decode(body)
         # At the end: what was not touched for longest is the first to be packed.
         self._unpacked[customer_id] = held
+        self._in_hand = customer_id
         return held
 
     def look(self, customer_id: str) -> State:
@@ -58,36 +68,51 @@ class States:
 
     def forget(self, customer_id: str) -> None:
         self._unpacked.pop(customer_id, None)
+        self._unpacked_bytes -= self._weights.pop(customer_id, 0)
         self._packed_bytes -= len(self._packed.pop(customer_id, b""))
 
     def settle(self, now_ms: int, beside_bytes: int = 0) -> None:
-        """Called between events: pack what has rested, and when it is much, drop what has ended by now; MemoryFull.
+        """Called between events: when it is much, drop what has ended by now; MemoryFull.
 
         `beside_bytes` is what is remembered elsewhere and counts as well.
         """
-        if len(self._unpacked) > self._unpacked_max:
-            self._pack(now_ms, self._unpacked_max // 2)
+        self._now_ms = now_ms
+        self._lay_down()
         if self._packed_bytes > 2 * self._swept_bytes + (1 << 24) or self.bytes + beside_bytes > self._bytes_max:
-            self._drop_ended(now_ms)
+            self._drop_ended()
             self._swept_bytes = self._packed_bytes
         if self.bytes + beside_bytes > self._bytes_max:
             raise MemoryFull(
                 f"more is to be remembered of {len(self):,} customers than {self._bytes_max >> 20:,} MB hold"
             )
 
-    def _pack(self, now_ms: int, kept: int) -> None:
-        for customer_id in list(self._unpacked)[: len(self._unpacked) - kept]:
+    def _lay_down(self) -> None:
+        """Weigh what may have grown since it was handed out, and pack what has rested where it is too much."""
+        held = self._unpacked.get(self._in_hand)
+        if held is None:
+            return
+        weight = _UNPACKED_BYTES + _UNPACKED_TIMES * len(state.encode(held))
+        self._unpacked_bytes += weight - self._weights.get(self._in_hand, 0)
+        self._weights[self._in_hand] = weight
+        bound = UNPACKED_SHARE * self._bytes_max
+        if self._unpacked_bytes > bound:
+            self._pack(bound / 2)
+
+    def _pack(self, bytes_kept: float) -> None:
+        for customer_id in list(self._unpacked):
+            if self._unpacked_bytes <= bytes_kept:
+                break
             held = self._unpacked.pop(customer_id)
+            self._unpacked_bytes -= self._weights.pop(customer_id)
             held.sweep()
-            if not _has_ended(held, now_ms):
+            if not self._has_ended(held):
                 body = self._packed[customer_id] = state.encode(held)
                 self._packed_bytes += len(body)
 
-    def _drop_ended(self, now_ms: int) -> None:
+    def _drop_ended(self) -> None:
         """As the live engine does: of a customer nothing is kept when nothing of it can matter any more."""
-        for customer_id in [each for each, body in self._packed.items() if _has_ended(state.decode(body), now_ms)]:
+        for customer_id in [each for each, body in self._packed.items() if self._has_ended(state.decode(body))]:
             self.forget(customer_id)
 
-
-def _has_ended(held: State, now_ms: int) -> bool:
-    return not held.waiting and held.until_ms < now_ms
+    def _has_ended(self, held: State) -> bool:
+        return not held.waiting and held.until_ms < self._now_ms

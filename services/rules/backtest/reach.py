@@ -16,9 +16,10 @@ WHOLE_LOG = None
 """Nothing less than all that there is."""
 
 _PERIOD_DAYS = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}
-# What these look at may have been said at any time: a profile's date, who is in a segment, when somebody first came.
-_BOUNDLESS_KINDS = ("date", "segment")
-_SPANS = ("for", "within", "min_history")
+# What these look at may have been said at any time: a profile's date, who is in a segment, and when somebody first
+# came: from then on, windows in which nothing happened count for a deviation.
+_BOUNDLESS_KINDS = ("date", "segment", "deviation")
+_SPANS = ("for", "within")
 
 
 def reach_ms(rule: Rule, *, in_force_before: bool) -> int | None:
@@ -52,11 +53,9 @@ def _lengths(part: Any) -> Iterator[int]:
     """Of every window and wait, wherever it stands: a kind of rule that is new needs nothing here."""
     for each in _objects(part):
         yield from (_ms(each[name]) for name in _SPANS if isinstance(each.get(name), str))
-        # A deviation looks at as many windows before the last one.
-        periods = each["against"].get("periods", 0) if isinstance(each.get("against"), dict) else 0
         measure = each.get("measure")
         if isinstance(measure, dict):
-            yield _window_ms(measure["over"]) * (1 + periods)
+            yield _window_ms(measure["over"])
 
 
 def _window_ms(over: Mapping[str, Any]) -> int:

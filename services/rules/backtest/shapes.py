@@ -38,7 +38,7 @@ class Question(Struct, frozen=True):
 
 
 class Task(Struct, frozen=True):
-    """What the process of a job is told on its standard input."""
+    """What the process of a job is told on its standard input. It ends with the process `parent`, if named."""
 
     question: Question
     bootstrap: str
@@ -47,6 +47,7 @@ class Task(Struct, frozen=True):
     partitions: int
     memory_mb: int
     log_level: str = "info"
+    parent: int = 0
 
 
 class Step(Struct, frozen=True):
@@ -112,7 +113,7 @@ class Report(Struct, frozen=True):
 
     `outcomes` counts the chances to fire by what became of them. `customers` are people: linked records are one.
     `reached` is until when the log was read; `seconds` is how long that took. `customers_seen` are those of whom the
-    period tells anything at all.
+    period tells anything at all, people as well; traffic that was flagged tells nothing.
     """
 
     rule_id: str

@@ -21,7 +21,7 @@ from libs.common import clock
 from libs.common.events import ERASED, EventResolved, RuleTriggered
 from services.rules.backtest.crowd import Crowd
 from services.rules.backtest.engine import Engine
-from services.rules.backtest.interest import Interest
+from services.rules.backtest.interest import Interest, person_of
 from services.rules.backtest.partition import Headers, Partition
 from services.rules.backtest.reach import WHOLE_LOG, reach_ms
 from services.rules.backtest.shapes import Example, Question, Report, Step, Warmth
@@ -115,8 +115,8 @@ class Simulation:
         self._tested.out.outcomes.clear()
 
     def _on_event(self, unit: int, key: bytes | None, value: bytes) -> None:
-        if self._reporting and key is not None:
-            self._crowd.note(key)
+        if self._reporting and (person := person_of(value)) is not None:
+            self._crowd.note(person)
         if not self._interest.takes(value) and not self._waits(key):
             return
         try:

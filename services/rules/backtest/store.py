@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,6 +13,8 @@ from libs.common.db import Row, Tx
 from services.rules.backtest.shapes import Example, Report, Step
 
 LEASE_SECONDS = 10.0
+# Thirty days of a calendar, one of which may have been an hour shorter.
+REACH_PERIOD = timedelta(days=30, hours=-1)
 _CLAIMS = 0x6261636B
 
 
@@ -198,11 +200,23 @@ async def trim(tx: Tx, asked_before: datetime, erased_before: datetime) -> int:
 
 
 async def reach_percent(connection: Any, rule_id: str, version: int) -> float | None:
-    """Of the customers of whom the newest backtest of this version saw anything, the share that it would have hit."""
+    """Of the people of whom the newest backtest of this version saw anything, the share that it would have hit.
+
+    One that could say too little does not count: over less than 30 days, unless the log held no more; as if firings
+    before it held the rule back; or with a validity of the rule that may have lain elsewhere.
+    """
     row = await connection.fetchrow(
-        "SELECT (report ->> 'customers')::bigint AS hit, (report ->> 'customers_seen')::bigint AS seen FROM backtest"
-        " WHERE rule_id = $1 AND version = $2 AND state = 'finished' ORDER BY ended_at DESC LIMIT 1",
+        """
+        SELECT (report ->> 'customers')::bigint AS hit, (report ->> 'customers_seen')::bigint AS seen
+        FROM backtest, LATERAL (SELECT (report #>> '{warm_up,log_begins}')::timestamptz AS begins) AS log
+        WHERE rule_id = $1 AND version = $2 AND state = 'finished'
+          AND NOT in_force_before AND (ignore_valid OR document ->> 'valid' IS NULL)
+          AND (until - greatest(since, log.begins) >= $3
+               OR (since <= log.begins AND until > created_at - interval '1 minute'))
+        ORDER BY ended_at DESC LIMIT 1
+        """,
         rule_id,
         version,
+        REACH_PERIOD,
     )
     return 100.0 * row["hit"] / row["seen"] if row is not None and row["seen"] else None
