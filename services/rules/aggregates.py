@@ -109,7 +109,7 @@ class Gauge:
         newest = max([pane, *(max(each.panes, default=pane) for each in held)])
         first, last = bounds(newest)
         parts = [part for each in held for at, part in each.panes.items() if first <= at <= last]
-        return _value(self.function, parts)
+        return value_of(self.function, parts)
 
     def values(self, views: Iterable[State], windows: Sequence[tuple[int, int]]) -> list[float | None]:
         """The measure over each of some windows of panes."""
@@ -120,7 +120,7 @@ class Gauge:
                 for parts, (first, last) in zip(found, windows, strict=True):
                     if first <= at <= last:
                         parts.append(part)
-        return [_value(self.function, parts) for parts in found]
+        return [value_of(self.function, parts) for parts in found]
 
     def newest(self, views: Iterable[State], pane: int) -> int:
         """The newest pane that is known, at least `pane`."""
@@ -133,7 +133,8 @@ class Gauge:
         return min((each.since for each in held if each.since is not None), default=None)
 
 
-def _value(function: str, parts: Sequence[list[int]]) -> float | None:
+def value_of(function: str, parts: Sequence[list[int]]) -> float | None:
+    """What the parts of panes come to together."""
     if function == "count":
         return sum(part[0] for part in parts)
     if function == "sum":

@@ -25,6 +25,8 @@ from services.rules.state import State
 from services.rules.weighing import Weighed, weigh
 
 FIRINGS_SHOWN_MAX = 20
+LOOKED_AHEAD_MAX = 20
+"""Of that many measures of a rule it is said what becomes of them if nothing happens; of others the value alone."""
 UNSEEN = "is not known to rules until the customer's next event"
 _AT_THE_MOMENT = "is known at the moment itself only"
 
@@ -90,8 +92,9 @@ def explain(
     in_force = _in_force(scene.rule, status, scene.now_ms)
     ramp = _ramp(scene.rule, scene.person_id)
     limits = _limits(scene)
+    weighed = scene.weigh_when(rule)
     who = judge_all(rule.who, scene.sight())
-    when = moments.awaited(rule, scene.rule, states, scene.sight(), scene.weigh_when(rule), now, scene.zone)
+    when = moments.awaited(rule, scene.rule, states, scene.sight(), weighed, now, scene.zone)
     parts = [in_force, ramp, limits]
     answers = [*(each.holds for each in parts), all_hold(who), when.holds]
     reasons = [each.detail for each in parts if each.holds is False]
@@ -130,6 +133,7 @@ class _Scene:
         self.person_id = states[0].person_id or known.person_id or states[0].customer_id
         self._profile = self._profile_known()
         self._snapshot = snapshot
+        self._weighed = 0
         self.zone: ZoneInfo = snapshot.zone(self.rule.zone_name, self._zone_profile())
 
     def _profile_known(self) -> Mapping[str, Any] | None:
@@ -164,7 +168,9 @@ class _Scene:
         gauge = Gauge(measure, self.document, late_ms)
         zone = self._snapshot.zone(gauge.zone_name, self._zone_profile())
         pane = gauge.pane_at(self.now, zone)
-        return weigh(gauge, measure, bounds_of(measure), self.states, pane, wanted, effect)
+        self._weighed += 1
+        looks_ahead = self._weighed <= LOOKED_AHEAD_MAX
+        return weigh(gauge, measure, bounds_of(measure), self.states, pane, wanted, effect, looks_ahead)
 
     def weigh_when(self, rule: Rule) -> Weighed | None:
         found = moments.measured(rule)

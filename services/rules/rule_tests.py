@@ -7,6 +7,7 @@ before an event comes in happens before it.
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -27,6 +28,9 @@ LASTS = timedelta(days=400)
 TIMERS_MAX = 2_000
 YEARS = range(1990, 2101)
 SHOWN_MAX = 5
+TURNS_MAX = 30_000
+SECONDS_MAX = 3.0
+"""What all tests of one document may cost, in turns and in time of the processor; they share it with the worker."""
 
 
 class Result(NamedTuple):
@@ -42,21 +46,35 @@ def faults(rule: Rule, body: bytes, company_zone: str) -> list[Fault]:
     return [each.fault for each in results(rule, body, company_zone) if each.fault is not None]
 
 
-def results(rule: Rule, body: bytes, company_zone: str) -> list[Result]:
-    """One per test, in their order; a single one where none of them can be run."""
+def results(
+    rule: Rule, body: bytes, company_zone: str, turns_max: int = TURNS_MAX, seconds_max: float = SECONDS_MAX
+) -> list[Result]:
+    """One per test, in their order; a single one where none of them can be run, and none behind one that was stopped
+    because they cost too much.
+    """
     if not rule.tests:
         return []
     try:
         snapshot = compile_snapshot([Source(body, 1)], company_zone)
     except ValueError as error:
         return [Result("", (), Fault("/tests", f"cannot be run: {error}"))]
-    return [_result(snapshot, test, f"/tests/{at}") for at, test in enumerate(rule.tests)]
+    budget, found = _Budget(turns_max, seconds_max), []
+    for at, test in enumerate(rule.tests):
+        try:
+            found.append(_result(snapshot, test, f"/tests/{at}", budget))
+        except _Spent:
+            told = (
+                f"was stopped, and what is behind it was not run: all tests of a rule have {turns_max} events and due"
+                f" instants and {seconds_max:g} s of the processor; give fewer or smaller ones"
+            )
+            return [*found, Result(test.name, (), Fault(f"/tests/{at}", told))]
+    return found
 
 
-def _result(snapshot: Snapshot, test: RuleTest, at: str) -> Result:
+def _result(snapshot: Snapshot, test: RuleTest, at: str, budget: _Budget) -> Result:
     if found := _nonsense(test):
         return Result(test.name, (), Fault(f"{at}/{found[0]}", found[1]))
-    run = _Run(snapshot)
+    run = _Run(snapshot, budget)
     try:
         fired = run.play(test)
     except _Endless:
@@ -64,7 +82,7 @@ def _result(snapshot: Snapshot, test: RuleTest, at: str) -> Result:
         return Result(test.name, (), Fault(at, told))
     except (ValueError, OverflowError) as error:
         return Result(test.name, (), Fault(at, f"cannot be run: {error}"))
-    missing, unexpected = _unmatched(test.expect, fired)
+    missing, unexpected = _unmatched(test.expect, fired, budget)
     if not missing and not unexpected:
         return Result(test.name, fired, None)
     told = f"{test.name}: {_told(missing, unexpected, bool(fired))}{run.held_back()}"
@@ -92,11 +110,29 @@ class _Endless(Exception):
     pass
 
 
+class _Spent(Exception):
+    pass
+
+
+class _Budget:
+    """Time is that of the thread, so that a busy machine stops no test."""
+
+    def __init__(self, turns_max: int, seconds_max: float) -> None:
+        self._turns_left = turns_max
+        self._until = time.thread_time() + seconds_max
+
+    def take(self, turns: int = 1) -> None:
+        self._turns_left -= turns
+        if self._turns_left < 0 or time.thread_time() > self._until:
+            raise _Spent
+
+
 class _Run:
     """One test on one rule: events in, triggers out. States and timers are in memory, for as long as it lasts."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, budget: _Budget) -> None:
         self._snapshot = snapshot
+        self._budget = budget
         self._states: dict[str, State] = {}
         self._profiles: dict[str, dict[str, Any]] = {}
         self._queue: list[tuple[int, str]] = []
@@ -108,6 +144,7 @@ class _Run:
     def play(self, test: RuleTest) -> list[RuleTriggered]:
         end = max(_received(each) for each in test.given)
         for at, given in enumerate(test.given):
+            self._budget.take()
             self._expire(clock.to_ms(_received(given)) - 1)
             self._take(self._event(given, at))
         self._expire(clock.to_ms(test.until or end + LASTS))
@@ -166,6 +203,7 @@ class _Run:
             self._timers += 1
             if self._timers > TIMERS_MAX:
                 raise _Endless
+            self._budget.take()
             expiry = msgspec.msgpack.decode(self._due.pop(key)[1], type=Expiry)
             own, out = self._state(expiry.customer_id), Effects()
             matching.expire(self._snapshot, expiry, own, self._others(own.linked, own.customer_id), out)
@@ -203,23 +241,25 @@ def _received(given: GivenEvent) -> datetime:
 
 
 def _unmatched(
-    expected: Sequence[Expected], fired: Sequence[RuleTriggered]
+    expected: Sequence[Expected], fired: Sequence[RuleTriggered], budget: _Budget
 ) -> tuple[list[Expected], list[RuleTriggered]]:
     """What was expected and did not come, and what came and was not expected: each trigger answers one expectation.
 
     An expectation that says less may be met by more triggers, so those that are taken make room where they can.
     """
     held: dict[int, int] = {}
+    meeting: list[list[int]] = []
+    for each in expected:
+        budget.take(0)
+        meeting.append([number for number, trigger in enumerate(fired) if _meets(each, trigger)])
 
     def placed(wanted: int, tried: set[int]) -> bool:
-        meeting = [
-            number for number, each in enumerate(fired) if number not in tried and _meets(expected[wanted], each)
-        ]
-        free = next((number for number in meeting if number not in held), None)
+        budget.take(0)
+        free = next((number for number in meeting[wanted] if number not in held), None)
         if free is not None:
             held[free] = wanted
             return True
-        for number in meeting:
+        for number in meeting[wanted]:
             if number not in tried:
                 tried.add(number)
                 if placed(held[number], tried):

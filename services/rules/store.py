@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from libs.common.db import Tx
 
+LOCK_MS_MAX = 200
+
 
 class StateRow(NamedTuple):
     """`waiting` says that timers of this customer are set; `expires_at` when nothing in `body` matters any more."""
@@ -168,34 +170,80 @@ async def forget_triggers(tx: Tx, customer_ids: Iterable[str]) -> dict[str, int]
     return {row["customer_id"]: row["count"] for row in rows}
 
 
-async def arrange_months(tx: Tx, today: date, days_kept: int) -> None:
-    """Have a part of the log for each month in which a trigger may occur, and drop those that are over."""
-    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('trigger_log', 0))")
-    wanted = {f"trigger_log_{first:%Y%m}": (first, last) for first, last in _months(today, days_kept)}
-    rows = await tx.fetch(
+class Month(NamedTuple):
+    """A part of the log, from its first day to that of the month after it."""
+
+    first: date
+    following: date
+
+    @property
+    def part(self) -> str:
+        return f"trigger_log_{self.first:%Y%m}"
+
+
+async def months_to_arrange(connection: Any, today: date, days_kept: int) -> tuple[list[Month], list[str]]:
+    """The months in which a trigger may occur that have no part of the log yet, and the parts that are over."""
+    rows = await connection.fetch(
         "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'trigger_log'::regclass"
     )
     existing = {row["name"] for row in rows}
-    for name in sorted(wanted.keys() - existing):
-        first, last = wanted[name]
-        await tx.execute(
-            f"CREATE TABLE {name} PARTITION OF trigger_log FOR VALUES FROM ({_midnight(first)}) TO ({_midnight(last)})"
-        )
+    wanted = list(_months(today, days_kept))
     # Never a later one: a clock that was set back must not cost what is known.
-    for name in sorted(each for each in existing if each < min(wanted)):
-        await tx.execute(f"DROP TABLE {name}")
+    over = sorted(each for each in existing if each < wanted[0].part)
+    return [each for each in wanted if each.part not in existing], over
+
+
+async def add_month(tx: Tx, month: Month) -> None:
+    """With the triggers of that month that had to lie in the last part meanwhile.
+
+    The table is made by itself, and joins for a moment: the last part alone is locked, after most of it was moved.
+    """
+    if not await _may_arrange(tx):
+        return
+    if await tx.fetchval("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass($1))", month.part):
+        return
+    period = f"FROM ({_midnight(month.first)}) TO ({_midnight(month.following)})"
+    await tx.execute(f"CREATE TABLE {month.part} (LIKE trigger_log INCLUDING ALL)")
+    await _move_into(tx, month)
+    await tx.execute("LOCK TABLE trigger_log_older IN ACCESS EXCLUSIVE MODE")
+    await _move_into(tx, month)
+    await tx.execute(f"ALTER TABLE trigger_log ATTACH PARTITION {month.part} FOR VALUES {period}")
+
+
+async def _move_into(tx: Tx, month: Month) -> None:
+    await tx.execute(
+        f"""
+        WITH moved AS (
+            DELETE FROM trigger_log_older
+            WHERE occurred_at >= {_midnight(month.first)} AND occurred_at < {_midnight(month.following)} RETURNING *
+        )
+        INSERT INTO {month.part} SELECT * FROM moved
+        """
+    )
+
+
+async def drop_month(tx: Tx, part: str) -> None:
+    if await _may_arrange(tx):
+        await tx.execute(f"DROP TABLE IF EXISTS {part}")
+
+
+async def _may_arrange(tx: Tx) -> bool:
+    """One process at a time; who has to wait for a lock gives way, since everything that fires would wait behind it."""
+    await tx.execute(f"SET LOCAL lock_timeout = {LOCK_MS_MAX}")
+    mine: bool = await tx.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended('trigger_log', 0))")
+    return mine
 
 
 def _midnight(day: date) -> str:
     return f"'{day} 00:00:00+00'"
 
 
-def _months(today: date, days_kept: int) -> Iterator[tuple[date, date]]:
-    """The first days of months and of those after them, from the oldest kept to two ahead."""
+def _months(today: date, days_kept: int) -> Iterator[Month]:
+    """From the oldest kept to two ahead."""
     month = (today - timedelta(days=days_kept)).replace(day=1)
     while month < today + timedelta(days=62):
         following = (month + timedelta(days=32)).replace(day=1)
-        yield month, following
+        yield Month(month, following)
         month = following
 
 

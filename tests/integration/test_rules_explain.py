@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -15,12 +16,13 @@ import pytest
 
 from libs.common import clock
 from libs.common.auth import issue_token
-from libs.common.db import Tx
+from libs.common.db import Database, Tx
+from libs.common.errors import Transient
 from libs.common.events import ERASED, RulesErased
+from libs.common.metrics import Metrics
 from libs.common.runtime import App
 from libs.common.topics import RULES_ERASED, partition_of
-from services.rules import store
-from services.rules.keeping import DAYS_KEPT
+from services.rules import explaining, keeping, store
 from tests.log_reading import everything
 from tests.rules_place import BASKET, SECRET, UNITS, VISITS, Place, activate, client_of, opened, running
 
@@ -243,7 +245,9 @@ async def test_readers_may_ask_and_whoever_is_confined_to_a_branch_is_told_why_n
     async with running(place) as client:
         await client.post("/v1/rules", json=BIG)
         app = App(client._transport.app)  # type: ignore[attr-defined]
-        paths = ["/v1/triggers", f"/v1/rules/big-basket/customers/{clock.new_id()}"]
+        asked = await client.post("/v1/rules/backtests", json={"rule": BIG, "from": "2026-01-01T00:00:00Z"})
+        backtest = f"/v1/rules/backtests/{asked.json()['id']}"
+        paths = ["/v1/triggers", f"/v1/rules/big-basket/customers/{clock.new_id()}", backtest]
         for role in ("viewer", "approver", "operator"):
             async with client_of(app, role) as reader:
                 for path in [*paths, "/v1/rules/big-basket/stats"]:
@@ -255,26 +259,103 @@ async def test_readers_may_ask_and_whoever_is_confined_to_a_branch_is_told_why_n
             assert answer.status_code == 403
             assert "does not know which customers" in answer.json()["detail"]
         assert (await client.get("/v1/rules/big-basket/stats", headers=confined)).status_code == 200
+        assert (await client.get("/v1/rules/backtests", headers=confined)).status_code == 200
+        again = {"rule": BIG, "from": "2026-01-01T00:00:00Z"}
+        assert (await client.post("/v1/rules/backtests", json=again, headers=confined)).status_code == 403
+
+
+def logged(at: datetime) -> store.LoggedTrigger:
+    return store.LoggedTrigger(at, str(clock.new_id()), "some-rule", 1, "c", "p", "e", b"")
+
+
+async def parts_of_log(connection: Any) -> dict[str, int]:
+    """The parts of the log that hold anything, with how many triggers are in each."""
+    found = await connection.fetch("SELECT tableoid::regclass::text AS part, count(*) FROM trigger_log GROUP BY 1")
+    return {row["part"]: row["count"] for row in found}
+
+
+@asynccontextmanager
+async def database_of(place: Place) -> AsyncIterator[Database]:
+    database = Database(place.settings.database_url_of("rules"), application="test", size=1)
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.stop()
 
 
 async def test_the_log_has_a_part_for_each_month_and_forgets_them_whole(place: Place) -> None:
-    today = date(2026, 3, 4)
-    async with connected(place) as connection:
+    async with connected(place) as connection, database_of(place) as database:
         tx = Tx(connection)
-        await store.arrange_months(tx, today, DAYS_KEPT)
+        await keeping.arrange(database, date(2026, 3, 4))
         old, new, ancient = (datetime(*each, tzinfo=UTC) for each in ((2025, 2, 1), (2026, 3, 4), (2001, 1, 1)))
-        rows = [
-            store.LoggedTrigger(at, str(clock.new_id()), "some-rule", 1, "c", "p", "e", b"")
-            for at in (old, new, ancient)
-        ]
+        rows = [logged(at) for at in (old, new, ancient)]
         await store.log_triggers(tx, 0, new, rows)
         await store.log_triggers(tx, 0, new, rows)
         found = await store.triggers(connection, store.Asked(rule_id="some-rule"), 10)
         assert [each.occurred_at for each in found] == [new, old, ancient]
-        await store.arrange_months(tx, date(2026, 4, 9), DAYS_KEPT)
+        await keeping.arrange(database, date(2026, 4, 9))
         found = await store.triggers(connection, store.Asked(rule_id="some-rule"), 10)
         assert [each.occurred_at for each in found] == [new, ancient]
         await store.count_outcomes(tx, 0, date(2025, 1, 1), {("some-rule", "fired"): 1})
         await store.trim_logs(tx, new + timedelta(days=1))
         assert await store.outcomes(connection, "some-rule", date(2020, 1, 1)) == []
         assert len(await store.triggers(connection, store.Asked(rule_id="some-rule"), 10)) == 1
+
+
+async def test_triggers_that_came_before_their_month_was_ready_move_into_it_and_stay_single(place: Place) -> None:
+    early = logged(datetime(2026, 3, 4, tzinfo=UTC))
+    async with connected(place) as connection, database_of(place) as database:
+        await store.log_triggers(Tx(connection), 0, early.occurred_at, [early])
+        assert await parts_of_log(connection) == {"trigger_log_older": 1}
+        await keeping.arrange(database, date(2026, 3, 5))
+        assert await parts_of_log(connection) == {"trigger_log_202603": 1}
+        await store.log_triggers(Tx(connection), 0, early.occurred_at, [early])
+        assert await parts_of_log(connection) == {"trigger_log_202603": 1}
+
+
+async def test_whoever_reads_the_log_for_long_stops_no_service_and_no_trigger(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LOCK_MS_MAX", 10)
+    late = logged(datetime(2026, 3, 4, tzinfo=UTC))
+    async with connected(place) as reader, connected(place) as writer, database_of(place) as database:
+        reading = reader.transaction()
+        await reading.start()
+        await reader.fetch("SELECT * FROM trigger_log_older")
+        log = keeping.LogKeeping(database, Metrics("rules"))
+        await log.start()
+        await log.stop()
+        with pytest.raises(Transient, match="lock timeout"):
+            await keeping.arrange(database, date(2026, 3, 5))
+        await store.log_triggers(Tx(writer), 0, late.occurred_at, [late])
+        await reading.rollback()
+        await keeping.arrange(database, date(2026, 3, 5))
+        assert await parts_of_log(writer) == {"trigger_log_202603": 1}
+
+
+async def test_one_month_that_cannot_be_made_keeps_no_other_from_it(place: Place) -> None:
+    async with connected(place) as connection, database_of(place) as database:
+        await connection.execute("CREATE TABLE trigger_log_202601 (in_the_way integer)")
+        with pytest.raises(Transient, match="already exists"):
+            await keeping.arrange(database, date(2026, 3, 4))
+        days = [datetime(2026, month, 4, tzinfo=UTC) for month in (1, 2, 3)]
+        await store.log_triggers(Tx(connection), 0, days[2], [logged(each) for each in days])
+        found = await parts_of_log(connection)
+        assert found == {"trigger_log_older": 1, "trigger_log_202602": 1, "trigger_log_202603": 1}
+
+
+async def test_what_is_worked_out_holds_up_nobody_else(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[threading.Thread] = []
+
+    def watched(*given: Any) -> Any:
+        seen.append(threading.current_thread())
+        return explain(*given)
+
+    explain = explaining.explain
+    monkeypatch.setattr(explaining, "explain", watched)
+    async with running(place) as client:
+        await client.post("/v1/rules", json=BIG)
+        await get(client, f"/v1/rules/big-basket/customers/{clock.new_id()}")
+    assert len(seen) == 1
+    assert seen[0] is not threading.main_thread()

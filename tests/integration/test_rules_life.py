@@ -155,8 +155,8 @@ async def test_a_backtest_counts_more_than_an_estimate(place: Place) -> None:
             await connection.execute(
                 "INSERT INTO backtest (id, state, rule_id, version, document, since, until, overlap, in_force_before,"
                 " ignore_valid, examples, actor, note, created_at, ended_at, report)"
-                " VALUES (gen_random_uuid(), 'finished', 'three-visits', 1, '{}', now(), now(), false, false, false, 0,"
-                " 'anna', '', now(), now(), $1)",
+                " VALUES (gen_random_uuid(), 'finished', 'three-visits', 1, '{}', now() - interval '30 days', now(),"
+                " false, false, false, 0, 'anna', '', now(), now(), $1)",
                 f'{{"customers": {hit}, "customers_seen": {seen}}}',
             )
             await connection.close()

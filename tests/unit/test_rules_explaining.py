@@ -436,3 +436,17 @@ def test_what_cannot_be_added_up_is_counted_for_each_rule_that_measures_it() -> 
 def test_a_stored_document_reads_as_the_rule_that_was_explained() -> None:
     play = Play(BIG)
     assert language.decode(msgspec.json.encode(play.rule)).when == play.rule.when
+
+
+def test_only_of_the_first_measures_of_a_rule_it_is_said_what_becomes_of_them() -> None:
+    measures = [
+        {"measure": {**VISITS["measure"], "over": {"last": f"{7 + n}d"}}, "op": "at_least", "value": 3}
+        for n in range(explaining.LOOKED_AHEAD_MAX)
+    ]
+    play = Play(VISITS, who=measures)
+    play.happens("visit", NOON)
+    found = play.asked(NOON + DAY)
+    weighed = [found.when.measure, *(each.measure for each in found.who)]
+    assert [each is not None and each.value for each in weighed] == [1] * len(weighed)
+    told = [each is not None and each.reach_by is not None for each in weighed]
+    assert told == [True] * explaining.LOOKED_AHEAD_MAX + [False]

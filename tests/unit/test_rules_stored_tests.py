@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from libs.common.errors import Invalid
-from services.rules import checking
+from services.rules import checking, rule_tests
 
 Document = dict[str, Any]
 ZONE = "Asia/Seoul"
@@ -156,6 +157,44 @@ def test_expectations_that_say_less_leave_room_for_those_that_say_more() -> None
 )
 def test_a_test_that_says_nonsense_is_refused_at_its_place(test: Document, pointer: str) -> None:
     assert list(faults(VISITS, test)) == [pointer]
+
+
+def results(rule: Document, *tests: Document, **limits: Any) -> list[rule_tests.Result]:
+    checked = checking.shaped({**rule, "tests": [{"name": f"test {at}", **each} for at, each in enumerate(tests)]})
+    return rule_tests.results(checked.rule, checked.body, ZONE, **limits)
+
+
+def test_tests_that_have_more_events_than_a_rule_may_are_stopped_at_the_one_that_is_too_much() -> None:
+    three = {"given": [visit(2), visit(3), visit(4)], "expect": [{"event": "3"}]}
+    assert [each.fault for each in results(VISITS, three, three, three, turns_max=9)] == [None] * 3
+    first, second = results(VISITS, three, three, three, turns_max=5)
+    assert first.fault is None and second.fault is not None
+    assert second.fault.pointer == "/tests/1"
+    assert "what is behind it was not run: all tests of a rule have 5 events" in second.fault.detail
+
+
+def test_due_instants_count_as_well() -> None:
+    given = [visit(day, type="cart_add", profile={"consent_email": True}) for day in (2, 12)]
+    left = {"given": given, "expect": [{}, {}]}
+    assert [each.fault for each in results(BASKET, left, turns_max=4)] == [None]
+    assert [each.fault is None for each in results(BASKET, left, turns_max=3)] == [False]
+
+
+def test_tests_that_take_the_processor_too_long_are_stopped() -> None:
+    [only] = results(VISITS, *[{"given": [visit(2)], "expect": []}] * 2, seconds_max=0.0)
+    assert only.fault is not None
+    assert only.fault.pointer == "/tests/0"
+    assert "0 s of the processor" in only.fault.detail
+
+
+def test_expectations_that_any_trigger_would_meet_cannot_keep_the_processor_either() -> None:
+    often = {**VISITS, "when": {"type": "event", "event": "visit"}, "emit": {"trigger": "x"}}
+    vague = {"given": [visit(2)] * 100, "expect": [{"at": visit(2)["time"]}] * 200}
+    began = time.thread_time()
+    found = results(often, *[vague] * 50, seconds_max=0.3)
+    # Not a test of how fast it is: without an end they take minutes.
+    assert time.thread_time() - began < 3.0
+    assert all(each.fault is not None for each in found)
 
 
 def test_tests_are_run_only_on_a_rule_that_is_one() -> None:

@@ -27,8 +27,8 @@ class DocumentKind:
 
     `read` is a dependency of FastAPI that takes the document out of the request, checks it and gives back `Written`;
     as a plain function it runs in a thread. `read_at` does so for a version of the document that the path names.
-    `validate` is the endpoint that checks without keeping. `examine` looks once more, in a thread, at a version that
-    is about to be put in force, and raises Invalid. `refresh` makes what was switched count here at once.
+    `validate` is the endpoint that checks without keeping. `examine` looks once more at a version that is about to
+    be put in force, and raises Invalid. `refresh` makes what was switched count here at once.
     `has_ramp` says that a version may be put in force for a share of the customers, `has_changes` that the history of
     what was in force is shown. `ends` says what ending a document leaves behind. `approves` names who may give a
     second person's word on a version; nobody is asked where it is empty. `policy` says when that word is needed.
@@ -47,7 +47,7 @@ class DocumentKind:
     writes: tuple[str, ...] = ("marketer",)
     approves: tuple[str, ...] = ()
     policy: ApprovalPolicy = ApprovalPolicy()
-    examine: Callable[[DocumentVersion], None] | None = None
+    examine: Callable[[DocumentVersion], Awaitable[None]] | None = None
     refresh: Callable[[], Awaitable[None]] | None = None
     has_ramp: bool = True
     has_changes: bool = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Depends, Response
@@ -76,7 +75,7 @@ class _Switching:
         async with self._database.connection() as connection:
             wanted = await reading.get(connection, self._kind.name, id, version or "latest")
         if self._kind.examine is not None:
-            await asyncio.to_thread(self._kind.examine, wanted)
+            await self._kind.examine(wanted)
         return wanted
 
     async def _noticed(self) -> None:

@@ -21,6 +21,7 @@ from libs.common.errors import Conflict, Fault, Invalid, NotFound
 from libs.common.web import Cursor, Document, Limit, Page, decode_cursor, page_of
 from services.rules import checking
 from services.rules.api.rules import KIND
+from services.rules.api.scope import whole_company
 from services.rules.backtest import store
 from services.rules.backtest.shapes import EXAMPLES_MAX
 from services.rules.backtest.store import Asked
@@ -95,7 +96,7 @@ class WholeBacktest(BacktestView):
 def make_router(database: Database, wake: Callable[[], None]) -> APIRouter:
     router = APIRouter(prefix="/rules/backtests", tags=["backtests"])
 
-    @router.post("", status_code=202)
+    @router.post("", status_code=202, dependencies=[Depends(whole_company)])
     async def begin(document: Backtest, who: Asker) -> BacktestView:
         """Runs as soon as a place is free; read its progress and its answer by its id."""
         asked = await _asked(database, document, who)
@@ -118,7 +119,7 @@ def make_router(database: Database, wake: Callable[[], None]) -> APIRouter:
         items, following = page_of(views, limit, lambda each: (each.id,))
         return Page(items=items, next=following)
 
-    @router.get("/{backtest_id}")
+    @router.get("/{backtest_id}", dependencies=[Depends(whole_company)])
     async def get_backtest(backtest_id: UUID, who: Reader) -> WholeBacktest:
         del who
         return await _whole(database, backtest_id)

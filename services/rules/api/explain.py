@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date, timedelta
 from typing import Annotated, Any, NamedTuple
 
@@ -105,6 +106,10 @@ class _Asking:
     async def standing(self, id: str, customer_id: str, supposed: Supposed) -> Standing:
         live = self._rules.require().content
         remembered = await self._remembered(live, id, customer_id)
+        # Hundreds of days of many measures are work for the processor.
+        return await asyncio.to_thread(self._stands, live, id, remembered, supposed)
+
+    def _stands(self, live: Snapshot, id: str, remembered: _Remembered, supposed: Supposed) -> Standing:
         document = remembered.document
         compiled = live.rules.get(id)
         status = document.status if compiled is None else "active" if compiled.active else "paused"

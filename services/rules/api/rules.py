@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import APIRouter
@@ -24,23 +26,28 @@ KIND = "rule"
 def make_router(
     database: Database, rules: SnapshotWatcher[Snapshot], policy: ApprovalPolicy, company_zone: str
 ) -> APIRouter:
-    # Tests of a rule are work for the processor: as plain functions these run in threads.
-    def read(document: dict[str, Any]) -> Written:
-        checked = checking.read(document, company_zone)
+    # The tests of rules are work for the processor, and the worker lives here too: one thread for all of them.
+    alone = ThreadPoolExecutor(1, "rule-tests")
+
+    async def read(document: dict[str, Any]) -> Written:
+        loop = asyncio.get_running_loop()
+        checked = await loop.run_in_executor(alone, checking.read, document, company_zone)
         return Written(checked.rule.id, checked.body)
 
-    def read_at(id: str, document: dict[str, Any]) -> Written:
+    async def read_at(id: str, document: dict[str, Any]) -> Written:
         routes.require_same_id(id, document.setdefault("id", id), KIND)
-        return read(document)
+        return await read(document)
 
-    def validate_rule(document: dict[str, Any]) -> WarnedValidity:
+    async def validate_rule(document: dict[str, Any]) -> WarnedValidity:
         """Everything that is wrong with a document, and what its author most likely does not mean, without keeping
         it. The tests of the document are run."""
-        return validity(document, company_zone)
+        return await asyncio.get_running_loop().run_in_executor(alone, validity, document, company_zone)
 
-    def examine(version: DocumentVersion) -> None:
+    async def examine(version: DocumentVersion) -> None:
         # The engine may have learned something since the version was written.
-        checking.require_tested(language.decode(version.body), version.body, company_zone)
+        body = version.body
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(alone, checking.require_tested, language.decode(body), body, company_zone)
 
     kind = DocumentKind(
         name=KIND,
@@ -61,7 +68,7 @@ def make_router(
     )
     router = APIRouter()
     router.include_router(routes.make_router(database, kind))
-    router.include_router(make_tests_router(database, company_zone))
+    router.include_router(make_tests_router(database, company_zone, alone))
     return router
 
 
