@@ -95,7 +95,7 @@ class Caller:
         return list((await self.get("campaign", "/v1/decisions", limit=200, **filters))["items"])
 
 
-async def until(ask: Callable[[], Awaitable[T | None]], what: str, seconds: float = 15.0) -> T:
+async def until(ask: Callable[[], Awaitable[T | None]], what: str, seconds: float = 60.0) -> T:
     """The first truthy answer; an AssertionError that names `what` when there is none within the time."""
     deadline = time.monotonic() + seconds
     while True:

@@ -88,7 +88,7 @@ class Place:
     async def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await self.connection.fetch(sql)]
 
-    async def until(self, sql: str, wanted: list[tuple[Any, ...]], seconds: float = 20.0) -> None:
+    async def until(self, sql: str, wanted: list[tuple[Any, ...]], seconds: float = 60.0) -> None:
         found: list[tuple[Any, ...]] = []
         try:
             async with asyncio.timeout(seconds):

@@ -171,7 +171,7 @@ class Stage:
         status, answer = await self.call("GET", f"/v1/messages/{message_id}")
         return str(answer["state"]) if status == 200 else ""
 
-    async def reaches(self, message_id: str, *states: str, seconds: float = 15) -> dict[str, Any]:
+    async def reaches(self, message_id: str, *states: str, seconds: float = 60) -> dict[str, Any]:
         async def reached() -> bool:
             return await self.state(message_id) in states
 
@@ -193,7 +193,7 @@ class Stage:
 
 
 async def until(
-    check: Callable[[], Awaitable[bool]], *, seconds: float = 15, about: Callable[[], str] = lambda: "never true"
+    check: Callable[[], Awaitable[bool]], *, seconds: float = 60, about: Callable[[], str] = lambda: "never true"
 ) -> None:
     deadline = asyncio.get_running_loop().time() + seconds
     while not await check():

@@ -59,7 +59,7 @@ class Profile:
 
     async def until(self, key: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The customer once the condition holds; a field that is not there yet is waited for as well."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 found = await self.customer(key)
                 with contextlib.suppress(KeyError):

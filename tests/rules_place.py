@@ -75,7 +75,7 @@ class Place:
             [Record(EVENT_RESOLVED.name, unit, None, None, [mark]) for unit in range(UNITS) for mark in marks]
         )
 
-    async def triggers(self, count: int, seconds: float = 20.0, quiet_seconds: float = 1.0) -> list[RuleTriggered]:
+    async def triggers(self, count: int, seconds: float = 60.0, quiet_seconds: float = 1.0) -> list[RuleTriggered]:
         """New triggers; waits for `count` of them and then as long as it takes to see that there are no more."""
         found: list[RuleTriggered] = []
         for unit in range(UNITS):

@@ -53,7 +53,7 @@ class Place:
         rows = await self.connection.fetch("SELECT key, last FROM tally WHERE stage = $1", stage)
         return {row["key"]: row["last"] for row in rows}
 
-    async def until(self, condition: Any, seconds: float = 20.0) -> None:
+    async def until(self, condition: Any, seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while not await condition():
                 await asyncio.sleep(0.05)

