@@ -87,14 +87,19 @@ async def people_with_two_cards(profile: Profile, count: int, one: int, other: i
 
 async def knows_records(profile: Profile, customer_id: str, count: int) -> None:
     """Wait until the record's own unit knows of so many records of the person."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len((await state_of(profile, customer_id)).linked or [customer_id]) != count:
             await asyncio.sleep(0.05)
 
 
 async def state_of(profile: Profile, customer_id: str) -> Customer:
-    body = await profile.connection.fetchval("SELECT body FROM customer WHERE customer_id = $1", customer_id)
-    return holding.restored(body)
+    """The state of a record, which may be identified a moment before anything is kept of it."""
+    async with asyncio.timeout(60):
+        while True:
+            body = await profile.connection.fetchval("SELECT body FROM customer WHERE customer_id = $1", customer_id)
+            if body is not None:
+                return holding.restored(body)
+            await asyncio.sleep(0.05)
 
 
 async def audit(profile: Profile) -> None:
