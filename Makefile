@@ -49,7 +49,8 @@ resilience: setup ## kill -9, outages, take-overs, and a check that nothing was 
 	@$(PYTEST) tests/resilience
 
 soak: setup ## the resilience tests for longer, the fuzzer along every border, the whole file of a shop: MINUTES=30
-	@DANGOL_SOAK_MINUTES=$(or $(MINUTES),30) $(PYTEST) tests/e2e/test_apis_under_fuzz.py tests/e2e/test_replay.py tests/resilience --timeout=0
+	@DANGOL_SOAK_MINUTES=$(or $(MINUTES),30) $(PYTEST) tests/unit/test_rules_oracle.py \
+		tests/e2e/test_apis_under_fuzz.py tests/e2e/test_replay.py tests/resilience --timeout=0
 
 bench: setup ## speed and size beside their references; a table, and JSON under .local/bench
 	@$(VENV)/python -m tests.load

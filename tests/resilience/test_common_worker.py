@@ -36,6 +36,10 @@ from tests.tally import GIVEN, SPLIT, UNITS, Given
 KEYS = 24
 
 
+ROUNDS_MAX = 4
+"""A busy machine starts processes slowly: whoever has seen too few deaths after one goes on."""
+
+
 @dataclass
 class Fleet:
     """Processes of the tally service, a stream of numbers into it, and the checker's view of what came of it."""
@@ -142,14 +146,17 @@ async def fleet(postgres: PostgresServer, broker: KafkaBroker, fresh_name: str, 
 async def test_kill_9_at_random_loses_nothing_and_doubles_nothing(fleet: Fleet) -> None:
     for _ in range(2):
         fleet.launch()
-    feeding = asyncio.create_task(fleet.feed(soaking.seconds(15)))
-    while not feeding.done():
-        await asyncio.sleep(random.uniform(0.5, 1.5))
-        fleet.bury(random.choice(fleet.processes))
-        fleet.launch()
-    await feeding
+    for _ in range(ROUNDS_MAX):
+        feeding = asyncio.create_task(fleet.feed(soaking.seconds(15)))
+        while not feeding.done():
+            await asyncio.sleep(random.uniform(0.5, 1.5))
+            fleet.bury(random.choice(fleet.processes))
+            fleet.launch()
+        await feeding
+        if fleet.deaths >= 8:
+            break
     await fleet.verdict()
-    assert fleet.deaths >= 4
+    assert fleet.deaths >= 8
 
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit", "after_publish"])
@@ -157,16 +164,19 @@ async def test_death_at_a_named_point_leaves_no_trace(fleet: Fleet, point: str) 
     crash = f"{point}:0.05"
     for _ in range(2):
         fleet.launch(crash)
-    feeding = asyncio.create_task(fleet.feed(10))
-    while not feeding.done():
-        await asyncio.sleep(0.2)
-        fleet.replace_the_dead(crash)
-    await feeding
+    for _ in range(ROUNDS_MAX):
+        feeding = asyncio.create_task(fleet.feed(10))
+        while not feeding.done():
+            await asyncio.sleep(0.2)
+            fleet.replace_the_dead(crash)
+        await feeding
+        if fleet.deaths >= 5:
+            break
     for process in list(fleet.processes):
         fleet.bury(process)
     fleet.launch()
     await fleet.verdict()
-    assert fleet.deaths >= 2, "the point was hardly ever reached"
+    assert fleet.deaths >= 5, "the point was hardly ever reached"
 
 
 async def test_a_frozen_owner_that_wakes_after_its_lease_was_taken_changes_nothing(fleet: Fleet) -> None:

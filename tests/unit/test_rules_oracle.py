@@ -25,7 +25,7 @@ TYPES = ("purchase", "visit", "cart_add")
 SPANS = ("6h", "24h", "3d", "1w", "30min")
 KINDS = ("event", "measure", "sequence", "absence", "change", "date", "dormancy", "deviation")
 DATES = ("2026-02-28", "2026-03-01", "2026-03-05", "2024-02-29", "2025-12-31", "1990-03-03", "soon", 7, None)
-SEEDS_PER_CASE = 3_000 if soaking.soaks() else 150
+SEEDS_PER_CASE = 3_000 if soaking.soaks() else 300
 Document = dict[str, Any]
 
 
