@@ -15,8 +15,6 @@ from libs.common.errors import Fault, Invalid, Refused
 from libs.common.web import BODY_BYTES_MAX, strict_json
 from services.rules import checking
 
-STATUSES = ("active", "paused", "draft", "retired")
-
 
 @dataclass(frozen=True)
 class RuleFile:
