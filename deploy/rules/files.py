@@ -13,7 +13,7 @@ from deploy.local.failure import StackFailure
 from libs.common import clock
 from libs.common.errors import Fault, Invalid, Refused
 from libs.common.web import BODY_BYTES_MAX, strict_json
-from services.rules import checking
+from services.rules.document import checking
 
 
 @dataclass(frozen=True)

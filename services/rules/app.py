@@ -16,10 +16,10 @@ from services.rules import __doc__ as door_plate
 from services.rules.api import KIND, make_router
 from services.rules.backtest.jobs import Jobs, Place
 from services.rules.counters import RuleCounters
+from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
 from services.rules.handlers import Matching
 from services.rules.keeping import LogKeeping
 from services.rules.settings import RulesSettings
-from services.rules.snapshot import Snapshot, Source, compile_snapshot
 
 WORKER = "rules.match"
 

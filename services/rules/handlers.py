@@ -16,11 +16,13 @@ from libs.common.events import ERASED, EventResolved, Fact, RulesErased
 from libs.common.timers import Timer
 from libs.common.topics import partition_of
 from libs.common.unit import Message, UnitTx
-from services.rules import firing, matching, recording, state, store
+from services.rules import store
 from services.rules.backtest import store as backtests
-from services.rules.firing import Effects, Expiry
-from services.rules.snapshot import Snapshot
-from services.rules.state import State
+from services.rules.engine import firing, matching, state
+from services.rules.engine.firing import Effects, Expiry
+from services.rules.engine.snapshot import Snapshot
+from services.rules.engine.state import State
+from services.rules.explaining import recording
 
 Counted = Callable[[str, str, int], None]
 """Rule id, what became of a chance to fire, how many times."""

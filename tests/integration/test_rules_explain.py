@@ -22,7 +22,8 @@ from libs.common.events import ERASED, RulesErased
 from libs.common.metrics import Metrics
 from libs.common.runtime import App
 from libs.common.topics import RULES_ERASED, partition_of
-from services.rules import explaining, keeping, store
+from services.rules import keeping, store
+from services.rules.explaining import progress as explaining
 from tests.log_reading import everything
 from tests.rules_place import BASKET, SECRET, UNITS, VISITS, Place, activate, client_of, opened, running
 

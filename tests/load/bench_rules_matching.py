@@ -18,10 +18,10 @@ import msgspec
 
 from libs.common import clock
 from libs.common.events import EventResolved
-from services.rules import conditions, matching
-from services.rules.index import event_getter
-from services.rules.language import EventWhen, Rule
-from services.rules.snapshot import Snapshot, Source, compile_snapshot
+from services.rules.document.language import EventWhen, Rule
+from services.rules.engine import conditions, matching
+from services.rules.engine.index import event_getter
+from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
 
 TYPES = 12
 CATEGORIES = 2_000

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.rules.state import digest
+from services.rules.engine.state import digest
 from tests.oracles.rules_in_time import Sequences, Standing
 
 UNIT_MS = {"s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from services.rules.state import digest
+from services.rules.engine.state import digest
 
 Rule = dict[str, Any]
 Event = dict[str, Any]

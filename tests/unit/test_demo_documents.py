@@ -8,8 +8,8 @@ from deploy.demo import installing
 from services.campaign.document import CampaignDocument
 from services.notify import content
 from services.notify.api.shapes import TemplateDocument
-from services.rules import validation
-from services.rules.language import Rule
+from services.rules.document import validation
+from services.rules.document.language import Rule
 
 RULES = {document["id"]: validation.read(document) for document in installing.read("rules")}
 CAMPAIGNS = {each["id"]: CampaignDocument.model_validate(each) for each in installing.read("campaigns")}

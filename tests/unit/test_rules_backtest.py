@@ -13,15 +13,15 @@ import pytest
 
 from libs.common import clock
 from libs.common.events import ERASED, EventResolved
-from services.rules import matching
 from services.rules.backtest import memory
 from services.rules.backtest.reach import reach_ms
 from services.rules.backtest.simulation import Entry
 from services.rules.backtest.waking import Timers
-from services.rules.firing import Due, Effects, Expiry
-from services.rules.language import Rule
-from services.rules.snapshot import Source, compile_snapshot
-from services.rules.state import State
+from services.rules.document.language import Rule
+from services.rules.engine import matching
+from services.rules.engine.firing import Due, Effects, Expiry
+from services.rules.engine.snapshot import Source, compile_snapshot
+from services.rules.engine.state import State
 from tests.backtest_log import (
     BASKET,
     DAY_MS,

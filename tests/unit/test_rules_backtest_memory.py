@@ -9,7 +9,7 @@ import pytest
 from services.rules.backtest import memory
 from services.rules.backtest.memory import MemoryFull, States
 from services.rules.backtest.simulation import Simulation
-from services.rules.state import Aggregate
+from services.rules.engine.state import Aggregate
 from tests.backtest_log import DAY_MS, START_MS, VISIT, Log, question
 
 BOUND = 4 << 20

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from libs.common.errors import Invalid, Refused
 from libs.common.web import strict_json
-from services.rules import checking
-from services.rules.snapshot import Source, compile_snapshot
+from services.rules.document import checking
+from services.rules.engine.snapshot import Source, compile_snapshot
 
 Document = dict[str, Any]
 ZONE = "Asia/Seoul"

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.demo import installing
-from services.rules import validation
-from services.rules.cautions import cautions
-from services.rules.conditions import compile_all
-from services.rules.language import EventWhen
+from services.rules.document import validation
+from services.rules.document.cautions import cautions
+from services.rules.document.language import EventWhen
+from services.rules.engine.conditions import compile_all
 
 Document = dict[str, Any]
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)

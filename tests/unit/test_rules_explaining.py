@@ -10,11 +10,14 @@ import pytest
 
 from libs.common import clock
 from libs.common.events import Change, EventResolved
-from services.rules import explaining, language, matching, retracing, validation
-from services.rules.explaining import Explanation, Known
-from services.rules.firing import Effects, Expiry
-from services.rules.snapshot import Snapshot, Source, compile_snapshot
-from services.rules.state import State
+from services.rules.document import language, validation
+from services.rules.engine import matching
+from services.rules.engine.firing import Effects, Expiry
+from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
+from services.rules.engine.state import State
+from services.rules.explaining import progress as explaining
+from services.rules.explaining import retracing
+from services.rules.explaining.progress import Explanation, Known
 
 Document = dict[str, Any]
 # A Monday noon in Seoul.

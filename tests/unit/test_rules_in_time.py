@@ -11,11 +11,12 @@ import pytest
 
 from libs.common import clock
 from libs.common.events import Change, EventResolved, RuleTriggered
-from services.rules import dates, matching, state, validation
-from services.rules.firing import Effects, Expiry
-from services.rules.language import DateWhen
-from services.rules.snapshot import Source, compile_snapshot
-from services.rules.state import State
+from services.rules.document import validation
+from services.rules.document.language import DateWhen
+from services.rules.engine import dates, matching, state
+from services.rules.engine.firing import Effects, Expiry
+from services.rules.engine.snapshot import Source, compile_snapshot
+from services.rules.engine.state import State
 
 Document = dict[str, Any]
 SEOUL, NEW_YORK = ZoneInfo("Asia/Seoul"), ZoneInfo("America/New_York")

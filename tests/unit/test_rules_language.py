@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.errors import Invalid
-from services.rules import language, validation
+from services.rules.document import language, validation
 
 Document = dict[str, Any]
 BASKET: Document = {

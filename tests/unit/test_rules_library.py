@@ -22,13 +22,13 @@ from services.profile.person import Customer, Definitions, Moment, Occurrence, c
 from services.profile.person.folding import CHAPTERS, OWN_NEWS
 from services.profile.person.points import Points, Standing
 from services.profile.person.private import is_private
-from services.rules import cautions, checking, rule_tests
-from services.rules.language import Rule
+from services.rules.document import cautions, checking, rule_tests
+from services.rules.document.language import Rule
+from services.rules.engine.snapshot import ENVELOPE
 from services.rules.library import SUBJECTS, TRAITS, Trigger, library
 from services.rules.library.__main__ import PAGE
 from services.rules.library.page import BEGIN, tables
 from services.rules.library.shelf import read
-from services.rules.snapshot import ENVELOPE
 
 Document = dict[str, Any]
 ZONE = "Asia/Seoul"

@@ -11,11 +11,12 @@ import pytest
 
 from libs.common import clock
 from libs.common.events import HOPS_MAX, Change, EventResolved, RuleTriggered
-from services.rules import matching, spans, state, validation
-from services.rules.aggregates import DISTINCT_PER_PANE_MAX
-from services.rules.firing import Effects
-from services.rules.snapshot import Snapshot, Source, compile_snapshot
-from services.rules.state import State
+from services.rules.document import validation
+from services.rules.engine import matching, spans, state
+from services.rules.engine.aggregates import DISTINCT_PER_PANE_MAX
+from services.rules.engine.firing import Effects
+from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
+from services.rules.engine.state import State
 
 Document = dict[str, Any]
 NOON_MS = clock.to_ms(datetime(2026, 3, 4, 12, tzinfo=UTC))

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from libs.common import clock
 from libs.common.events import EventResolved
-from services.rules import matching, validation
-from services.rules.firing import Effects
-from services.rules.snapshot import Snapshot, Source, compile_snapshot
-from services.rules.state import State
+from services.rules.document import validation
+from services.rules.engine import matching
+from services.rules.engine.firing import Effects
+from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
+from services.rules.engine.state import State
 
 NOON_MS = clock.to_ms(datetime(2026, 3, 4, 12, tzinfo=UTC))
 ANYTHING = st.recursive(

@@ -11,10 +11,11 @@ import pytest
 
 from libs.common import clock
 from libs.common.events import Change, EventResolved
-from services.rules import matching, state, validation
-from services.rules.firing import Effects, Expiry
-from services.rules.snapshot import Source, compile_snapshot
-from services.rules.state import State
+from services.rules.document import validation
+from services.rules.engine import matching, state
+from services.rules.engine.firing import Effects, Expiry
+from services.rules.engine.snapshot import Source, compile_snapshot
+from services.rules.engine.state import State
 from tests import soaking
 from tests.oracles.rules import Firing, Oracle
 

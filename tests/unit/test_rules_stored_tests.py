@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from libs.common.errors import Invalid
-from services.rules import checking, rule_tests
+from services.rules.document import checking, rule_tests
 
 Document = dict[str, Any]
 ZONE = "Asia/Seoul"

@@ -16,9 +16,9 @@ from libs.common.documents import SnapshotWatcher
 from libs.common.documents.reviewing import ApprovalPolicy
 from libs.common.metrics import Metrics
 from libs.common.web import create_app
-from services.rules import rule_tests
 from services.rules.api import rules
-from services.rules.snapshot import compile_snapshot
+from services.rules.document import rule_tests
+from services.rules.engine.snapshot import compile_snapshot
 
 SECRET = "a-unit-test-signs-with-this-0123456789abcdef"
 ZONE = "Asia/Seoul"

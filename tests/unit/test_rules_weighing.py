@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.rules import language
-from services.rules.aggregates import Gauge, bounds_of
-from services.rules.language import Measure, Over, Rule
-from services.rules.state import Aggregate, State
-from services.rules.weighing import weigh
-from services.rules.wording import pane as said
+from services.rules.document import language
+from services.rules.document.language import Measure, Over, Rule
+from services.rules.engine.aggregates import Gauge, bounds_of
+from services.rules.engine.state import Aggregate, State
+from services.rules.explaining.weighing import weigh
+from services.rules.explaining.wording import pane as said
 
 TODAY = 739_937
 AHEAD = 110

@@ -13,8 +13,8 @@ from services.rules.api import backtests, explain, library, triggers
 from services.rules.api import rules as rules_api
 from services.rules.api.rules import KIND
 from services.rules.backtest.store import reach_percent
+from services.rules.engine.snapshot import Snapshot
 from services.rules.settings import RulesSettings
-from services.rules.snapshot import Snapshot
 
 __all__ = ["KIND", "make_router"]
 

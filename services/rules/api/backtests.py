@@ -19,13 +19,13 @@ from libs.common.db import Database, Row
 from libs.common.documents import reading
 from libs.common.errors import Conflict, Fault, Invalid, NotFound
 from libs.common.web import Cursor, Document, Limit, Page, decode_cursor, page_of
-from services.rules import checking
 from services.rules.api.rules import KIND
 from services.rules.api.scope import whole_company
 from services.rules.backtest import store
 from services.rules.backtest.shapes import EXAMPLES_MAX
 from services.rules.backtest.store import Asked
-from services.rules.checking import Checked
+from services.rules.document import checking
+from services.rules.document.checking import Checked
 
 OPEN_MAX = 100
 

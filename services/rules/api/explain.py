@@ -17,12 +17,16 @@ from libs.common.documents.routes import READERS
 from libs.common.documents.shapes import DocumentVersion
 from libs.common.errors import Conflict, DangolError
 from libs.common.web import Document
-from services.rules import explaining, language, recording, state, store
+from services.rules import store
 from services.rules.api.scope import CustomerId, RuleIdPath, whole_company
 from services.rules.api.triggers import TriggerView
-from services.rules.explaining import Explanation, Known
-from services.rules.snapshot import Snapshot, Source, compile_snapshot
-from services.rules.state import State
+from services.rules.document import language
+from services.rules.engine import state
+from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
+from services.rules.engine.state import State
+from services.rules.explaining import progress as explaining
+from services.rules.explaining import recording
+from services.rules.explaining.progress import Explanation, Known
 
 _KIND = "rule"
 ODD_VALUE = "odd_value"

@@ -16,7 +16,7 @@ from libs.common.documents.kinds import READERS
 from libs.common.documents.views import VersionView
 from libs.common.errors import NotFound
 from libs.common.web import Cursor, Document, Limit, Page, decode_cursor, etag, page_of
-from services.rules import checking
+from services.rules.document import checking
 from services.rules.library import SUBJECTS, Trigger, library
 from services.rules.library.store import Copy, copies, note_of
 

@@ -18,8 +18,8 @@ from libs.common.documents.routes import VERSION_MAX
 from libs.common.documents.views import FaultView
 from libs.common.events import RuleTriggered
 from libs.common.web import Document
-from services.rules import checking, rule_tests
-from services.rules.rule_tests import Result
+from services.rules.document import checking, rule_tests
+from services.rules.document.rule_tests import Result
 
 _KIND = "rule"
 _TESTS = requires("viewer", "marketer", "approver")

@@ -16,9 +16,9 @@ from libs.common.documents.reviewing import ApprovalPolicy
 from libs.common.documents.shapes import DocumentVersion
 from libs.common.documents.views import WarnedValidity
 from libs.common.errors import Invalid
-from services.rules import checking, language
 from services.rules.api.rule_tests import make_router as make_tests_router
-from services.rules.snapshot import Snapshot
+from services.rules.document import checking, language
+from services.rules.engine.snapshot import Snapshot
 
 KIND = "rule"
 

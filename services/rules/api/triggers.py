@@ -17,9 +17,11 @@ from libs.common.documents import reading
 from libs.common.documents.routes import READERS
 from libs.common.errors import NotFound
 from libs.common.web import Cursor, Limit, Page, decode_cursor, page_of
-from services.rules import language, recording, retracing, store
+from services.rules import store
 from services.rules.api.scope import ID_PATTERN, whole_company
-from services.rules.retracing import CausingEvent, Retraced
+from services.rules.document import language
+from services.rules.explaining import recording, retracing
+from services.rules.explaining.retracing import CausingEvent, Retraced
 from services.rules.store import LoggedTrigger
 
 _KIND = "rule"

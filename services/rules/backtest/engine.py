@@ -12,13 +12,13 @@ import msgspec
 
 from libs.common import logs
 from libs.common.events import ERASED, EventResolved, RuleTriggered
-from services.rules import firing, matching
 from services.rules.backtest.memory import States
 from services.rules.backtest.waking import Timers
-from services.rules.firing import Effects, Expiry
-from services.rules.grounds import Grounds
-from services.rules.snapshot import Snapshot
-from services.rules.state import State
+from services.rules.engine import firing, matching
+from services.rules.engine.firing import Effects, Expiry
+from services.rules.engine.snapshot import Snapshot
+from services.rules.engine.state import State
+from services.rules.explaining.grounds import Grounds
 
 TIMERS_AT_ONCE = 500
 _TIMER_BYTES = 400

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from libs.common.events import ERASED
-from services.rules.language import (
+from services.rules.document.language import (
     AbsenceWhen,
     ChangeWhen,
     Condition,
@@ -24,7 +24,7 @@ from services.rules.language import (
     Rule,
     SequenceWhen,
 )
-from services.rules.snapshot import Snapshot
+from services.rules.engine.snapshot import Snapshot
 
 _OPENING = b'{"event_id":"'
 _TYPE = b'"type":"'

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.rules import state
-from services.rules.state import State
+from services.rules.engine import state
+from services.rules.engine.state import State
 
 UNPACKED_SHARE = 0.25
 """How much of the bound states may take as they are; one that rests is packed beyond that."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from services.rules import spans
-from services.rules.language import Rule
-from services.rules.snapshot import ACCEPT_LATE_MS
-from services.rules.state import DAY_MS
+from services.rules.document.language import Rule
+from services.rules.engine import spans
+from services.rules.engine.snapshot import ACCEPT_LATE_MS
+from services.rules.engine.state import DAY_MS
 
 WHOLE_LOG = None
 """Nothing less than all that there is."""

@@ -26,10 +26,10 @@ from services.rules.backtest.partition import Headers, Partition
 from services.rules.backtest.reach import WHOLE_LOG, reach_ms
 from services.rules.backtest.shapes import Example, Question, Report, Step, Warmth
 from services.rules.backtest.tally import Tally
-from services.rules.grounds import Grounds
-from services.rules.language import Rule
-from services.rules.snapshot import Snapshot, Source, compile_snapshot
-from services.rules.state import DAY_MS
+from services.rules.document.language import Rule
+from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
+from services.rules.engine.state import DAY_MS
+from services.rules.explaining.grounds import Grounds
 
 
 class Logged(Protocol):

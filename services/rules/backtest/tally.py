@@ -13,8 +13,8 @@ from libs.common import clock
 from libs.common.events import RuleTriggered
 from services.rules.backtest.memory import MemoryFull
 from services.rules.backtest.shapes import DayCount, Example, Ground, Overlap, Repeat
-from services.rules.grounds import Grounds
-from services.rules.state import DAY_MS, digest
+from services.rules.engine.state import DAY_MS, digest
+from services.rules.explaining.grounds import Grounds
 
 FIRES_MAX = 1_000_000
 LIVE_FIRES_MAX = 4_000_000

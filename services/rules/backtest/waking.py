@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from services.rules.firing import Due
+from services.rules.engine.firing import Due
 
 _STALE_MAX = 10_000
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import msgspec
 
 from libs.common import clock
-from services.rules import deviations, standing, waits
-from services.rules.firing import Cause, Effects, Expiry, appointed, fire, profile_of
-from services.rules.language import DateWhen, DeviationWhen, DormancyWhen
-from services.rules.snapshot import CompiledRule, Moment, Snapshot
-from services.rules.state import Appointment, State
+from services.rules.document.language import DateWhen, DeviationWhen, DormancyWhen
+from services.rules.engine import deviations, standing, waits
+from services.rules.engine.firing import Cause, Effects, Expiry, appointed, fire, profile_of
+from services.rules.engine.snapshot import CompiledRule, Moment, Snapshot
+from services.rules.engine.state import Appointment, State
 
 
 def expire(snapshot: Snapshot, expiry: Expiry, state: State, others: Sequence[State], out: Effects) -> None:

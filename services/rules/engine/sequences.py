@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
-from services.rules import spans
-from services.rules.language import SequenceWhen
-from services.rules.snapshot import CompiledRule
-from services.rules.state import DAY_MS, Progress, State, Step
+from services.rules.document.language import SequenceWhen
+from services.rules.engine import spans
+from services.rules.engine.snapshot import CompiledRule
+from services.rules.engine.state import DAY_MS, Progress, State, Step
 
 ALIKE_MAX = 64
 """Of each step that many events with the same `same` are kept, the newest."""

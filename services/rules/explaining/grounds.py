@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from services.rules.language import (
+from services.rules.document.language import (
     ORDINALS,
     AbsenceWhen,
     ChangeWhen,
@@ -21,7 +21,7 @@ from services.rules.language import (
 )
 
 if TYPE_CHECKING:
-    from services.rules.snapshot import CompiledRule, Moment
+    from services.rules.engine.snapshot import CompiledRule, Moment
 
 MEMBERS_MAX = 50
 TEXT_MAX = 500

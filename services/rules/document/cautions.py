@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from libs.common.errors import Fault
-from services.rules import spans
-from services.rules.conditions import compile_one, number
-from services.rules.language import (
+from services.rules.document.language import (
     ChangeWhen,
     Condition,
     EventWhen,
@@ -24,7 +22,9 @@ from services.rules.language import (
     Rule,
     Scalar,
 )
-from services.rules.spans import Span
+from services.rules.engine import spans
+from services.rules.engine.conditions import compile_one, number
+from services.rules.engine.spans import Span
 
 Findings = Iterator[tuple[str, str]]
 HISTORY_DAYS = 400

@@ -10,8 +10,8 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from libs.common import clock
-from services.rules import spans
-from services.rules.language import DateWhen
+from services.rules.document.language import DateWhen
+from services.rules.engine import spans
 
 _SHIFT = re.compile(r"^([+-])([1-9][0-9]{0,4})(d|w|mo)$")
 _FEBRUARY_29 = (2, 29)

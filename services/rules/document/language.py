@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from services.rules.trial import Tests
+from services.rules.document.trial import Tests
 
 Span = Annotated[str, Meta(pattern="^[1-9][0-9]{0,4}(s|min|h|d|w|mo|y)$", description="a span; e.g. 14d")]
 Shift = Annotated[str, Meta(pattern="^[+-][1-9][0-9]{0,4}(d|w|mo)$", description="a shift; e.g. -7d")]

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from libs.common.events import RuleTriggered
-from services.rules.grounds import Grounds
+from services.rules.explaining.grounds import Grounds
 from services.rules.store import LoggedTrigger
 
 

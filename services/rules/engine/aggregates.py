@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.rules import spans
-from services.rules.conditions import MICROS, MICROS_MAX, Getter, Odd, micros, nobody_asks, path_getter
-from services.rules.language import Measure, Rule
-from services.rules.state import DAY_MS, Aggregate, State, digest
+from services.rules.document.language import Measure, Rule
+from services.rules.engine import spans
+from services.rules.engine.conditions import MICROS, MICROS_MAX, Getter, Odd, micros, nobody_asks, path_getter
+from services.rules.engine.state import DAY_MS, Aggregate, State, digest
 
 DISTINCT_PER_PANE_MAX = 1_000
 # An event may come this much later than a newer one and still find what is known of its window.

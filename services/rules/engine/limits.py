@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from zoneinfo import ZoneInfo
 
-from services.rules import spans
-from services.rules.language import Limits
-from services.rules.state import DAY_MS, FOREVER_MS, Memory, State
+from services.rules.document.language import Limits
+from services.rules.engine import spans
+from services.rules.engine.state import DAY_MS, FOREVER_MS, Memory, State
 
 
 class Limiter:

@@ -12,10 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from libs.common import clock
-from services.rules import grounds, index, spans
-from services.rules.aggregates import Gauge, bounds_of
-from services.rules.conditions import Getter, Odd, Oddities, Predicate, compile_all, path_getter
-from services.rules.language import (
+from services.rules.document.language import (
     ORDINALS,
     AbsenceWhen,
     ChangeWhen,
@@ -31,8 +28,12 @@ from services.rules.language import (
     SequenceWhen,
     When,
 )
-from services.rules.limits import Limiter
-from services.rules.state import DAY_MS, State, digest
+from services.rules.engine import index, spans
+from services.rules.engine.aggregates import Gauge, bounds_of
+from services.rules.engine.conditions import Getter, Odd, Oddities, Predicate, compile_all, path_getter
+from services.rules.engine.limits import Limiter
+from services.rules.engine.state import DAY_MS, State, digest
+from services.rules.explaining import grounds
 
 ACCEPT_LATE_MS = 7 * DAY_MS
 ENVELOPE = ("type", "source", "channel", "branch", "region", "time")

@@ -8,10 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from libs.common import clock
-from services.rules import spans, wording
-from services.rules.grounds import Grounds
-from services.rules.judging import Found, Judged, Sight, judge_all, of_values
-from services.rules.language import (
+from services.rules.document.language import (
     ORDINALS,
     AbsenceWhen,
     Condition,
@@ -22,6 +19,10 @@ from services.rules.language import (
     Rule,
     SequenceWhen,
 )
+from services.rules.engine import spans
+from services.rules.explaining import wording
+from services.rules.explaining.grounds import Grounds
+from services.rules.explaining.judging import Found, Judged, Sight, judge_all, of_values
 
 
 @dataclass(frozen=True)

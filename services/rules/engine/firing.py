@@ -11,9 +11,9 @@ import msgspec
 
 from libs.common import clock
 from libs.common.events import HOPS_MAX, RuleTriggered
-from services.rules import grounds
-from services.rules.snapshot import CompiledRule, Moment, Snapshot
-from services.rules.state import State, Wait, digest
+from services.rules.engine.snapshot import CompiledRule, Moment, Snapshot
+from services.rules.engine.state import State, Wait, digest
+from services.rules.explaining import grounds
 
 _object = msgspec.json.Decoder(dict[str, Any])
 

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from libs.common import clock
-from services.rules import deviations, spans, wording
-from services.rules.judging import Judged, Sight, all_hold, judge_all
-from services.rules.language import (
+from services.rules.document.language import (
     AbsenceWhen,
     ChangeWhen,
     DateWhen,
@@ -24,9 +22,12 @@ from services.rules.language import (
     Rule,
     SequenceWhen,
 )
-from services.rules.snapshot import CompiledRule
-from services.rules.state import Appointment, State, Step
-from services.rules.weighing import Weighed
+from services.rules.engine import deviations, spans
+from services.rules.engine.snapshot import CompiledRule
+from services.rules.engine.state import Appointment, State, Step
+from services.rules.explaining import wording
+from services.rules.explaining.judging import Judged, Sight, all_hold, judge_all
+from services.rules.explaining.weighing import Weighed
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from libs.common.events import EventResolved
-from services.rules.expiring import expire
-from services.rules.firing import Effects
-from services.rules.language import ChangeWhen
-from services.rules.snapshot import EVENT, CompiledRule, Snapshot, Use
-from services.rules.state import State
-from services.rules.stepping import Hit, Stepping, remember_profile
-from services.rules.subject import subject_of
+from services.rules.document.language import ChangeWhen
+from services.rules.engine.expiring import expire
+from services.rules.engine.firing import Effects
+from services.rules.engine.snapshot import EVENT, CompiledRule, Snapshot, Use
+from services.rules.engine.state import State
+from services.rules.engine.stepping import Hit, Stepping, remember_profile
+from services.rules.engine.subject import subject_of
 
 __all__ = ["Hit", "expire", "match", "remember_profile", "step"]
 

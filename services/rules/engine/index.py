@@ -13,8 +13,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from services.rules.conditions import Getter, Odd, Predicate, compile_all, key, nobody_asks, number, path_getter
-from services.rules.language import Condition
+from services.rules.document.language import Condition
+from services.rules.engine.conditions import Getter, Odd, Predicate, compile_all, key, nobody_asks, number, path_getter
 
 U = TypeVar("U")
 Finder = Callable[[dict[str, Any], list[Any]], None]

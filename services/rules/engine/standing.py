@@ -12,10 +12,10 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from libs.common import clock
-from services.rules import dates, spans
-from services.rules.language import DateWhen
-from services.rules.snapshot import CompiledRule
-from services.rules.state import DAY_MS, Appointment, State
+from services.rules.document.language import DateWhen
+from services.rules.engine import dates, spans
+from services.rules.engine.snapshot import CompiledRule
+from services.rules.engine.state import DAY_MS, Appointment, State
 
 
 class Sign(NamedTuple):

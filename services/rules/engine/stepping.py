@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from libs.common import clock
 from libs.common.events import EventResolved
-from services.rules import deviations, sequences, standing, waits
-from services.rules.firing import Cause, Effects, appointed, due, fire, profile_of, withdrawn
-from services.rules.language import ChangeWhen, DateWhen
-from services.rules.snapshot import (
+from services.rules.document.language import ChangeWhen, DateWhen
+from services.rules.engine import deviations, sequences, standing, waits
+from services.rules.engine.firing import Cause, Effects, appointed, due, fire, profile_of, withdrawn
+from services.rules.engine.snapshot import (
     BEGIN,
     COMPARE,
     COUNT,
@@ -26,9 +26,9 @@ from services.rules.snapshot import (
     Snapshot,
     Use,
 )
-from services.rules.standing import Sign
-from services.rules.state import State, Step, Wait, digest
-from services.rules.subject import with_envelope
+from services.rules.engine.standing import Sign
+from services.rules.engine.state import State, Step, Wait, digest
+from services.rules.engine.subject import with_envelope
 
 
 class Hit(NamedTuple):

@@ -10,9 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from libs.common.errors import Fault, Invalid
-from services.rules import dates, shape, spans
-from services.rules.conditions import number
-from services.rules.language import (
+from services.rules.document import shape
+from services.rules.document.language import (
     ORDINALS,
     WORKING_KINDS,
     AbsenceWhen,
@@ -32,6 +31,8 @@ from services.rules.language import (
     Valid,
     When,
 )
+from services.rules.engine import dates, spans
+from services.rules.engine.conditions import number
 
 Findings = Iterator[tuple[str, str]]
 WORKING = ", ".join(WORKING_KINDS)

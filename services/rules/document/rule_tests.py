@@ -17,12 +17,12 @@ import msgspec
 from libs.common import clock
 from libs.common.errors import Fault
 from libs.common.events import Change, EventResolved, RuleTriggered
-from services.rules import matching
-from services.rules.firing import Effects, Expiry
-from services.rules.language import Rule
-from services.rules.snapshot import Snapshot, Source, compile_snapshot
-from services.rules.state import State
-from services.rules.trial import Expected, GivenEvent, RuleTest
+from services.rules.document.language import Rule
+from services.rules.document.trial import Expected, GivenEvent, RuleTest
+from services.rules.engine import matching
+from services.rules.engine.firing import Effects, Expiry
+from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
+from services.rules.engine.state import State
 
 LASTS = timedelta(days=400)
 TIMERS_MAX = 2_000

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from libs.common.events import EventResolved
-from services.rules.snapshot import ENVELOPE
+from services.rules.engine.snapshot import ENVELOPE
 
 _object = msgspec.json.Decoder(dict[str, Any])
 

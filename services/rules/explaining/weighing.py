@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.rules import spans, wording
-from services.rules.aggregates import Gauge, value_of
-from services.rules.language import Measure
-from services.rules.state import State
+from services.rules.document.language import Measure
+from services.rules.engine import spans
+from services.rules.engine.aggregates import Gauge, value_of
+from services.rules.engine.state import State
+from services.rules.explaining import wording
 
 AHEAD_MAX = 800
 """No window is longer, in panes."""

@@ -14,10 +14,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from libs.common.events import EventResolved
-from services.rules import spans
-from services.rules.language import AbsenceWhen
-from services.rules.snapshot import CompiledRule
-from services.rules.state import AFTER_ALL, DAY_MS, Absence, State, Wait, digest
+from services.rules.document.language import AbsenceWhen
+from services.rules.engine import spans
+from services.rules.engine.snapshot import CompiledRule
+from services.rules.engine.state import AFTER_ALL, DAY_MS, Absence, State, Wait, digest
 
 MARKS_MAX = 256
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.rules import wording
-from services.rules.conditions import compile_one, number
-from services.rules.language import Condition, Measure
-from services.rules.weighing import Weighed
+from services.rules.document.language import Condition, Measure
+from services.rules.engine.conditions import compile_one, number
+from services.rules.explaining import wording
+from services.rules.explaining.weighing import Weighed
 
 _ORDERED = ("at_least", "more_than", "at_most", "less_than", "between")
 _UPWARDS = ("is", "at_least", "more_than")

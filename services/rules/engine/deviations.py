@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from services.rules import spans
-from services.rules.aggregates import Gauge
-from services.rules.conditions import MICROS
-from services.rules.language import DeviationWhen
-from services.rules.snapshot import CompiledRule
-from services.rules.state import State
+from services.rules.document.language import DeviationWhen
+from services.rules.engine import spans
+from services.rules.engine.aggregates import Gauge
+from services.rules.engine.conditions import MICROS
+from services.rules.engine.snapshot import CompiledRule
+from services.rules.engine.state import State
 
 
 class Comparison(NamedTuple):

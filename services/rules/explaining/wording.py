@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from libs.common import clock
-from services.rules import spans
-from services.rules.language import Condition, Measure, Over
+from services.rules.document.language import Condition, Measure, Over
+from services.rules.engine import spans
 
 SHOWN_MAX = 80
 _UNITS = {"s": "second", "min": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}

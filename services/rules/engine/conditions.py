@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from services.rules.language import Condition, Measure, Scalar
+from services.rules.document.language import Condition, Measure, Scalar
 
 Getter = Callable[[Any], Any]
 Predicate = Callable[[Any], bool]

@@ -14,15 +14,16 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from libs.common import clock
-from services.rules import firing, moments, wording
-from services.rules.aggregates import Gauge, bounds_of
-from services.rules.conditions import path_getter
-from services.rules.judging import Found, Judged, Sight, all_hold, judge_all
-from services.rules.language import Measure, Rule
-from services.rules.moments import Awaited
-from services.rules.snapshot import CompiledRule, Snapshot
-from services.rules.state import State
-from services.rules.weighing import Weighed, weigh
+from services.rules.document.language import Measure, Rule
+from services.rules.engine import firing
+from services.rules.engine.aggregates import Gauge, bounds_of
+from services.rules.engine.conditions import path_getter
+from services.rules.engine.snapshot import CompiledRule, Snapshot
+from services.rules.engine.state import State
+from services.rules.explaining import moments, wording
+from services.rules.explaining.judging import Found, Judged, Sight, all_hold, judge_all
+from services.rules.explaining.moments import Awaited
+from services.rules.explaining.weighing import Weighed, weigh
 
 FIRINGS_SHOWN_MAX = 20
 LOOKED_AHEAD_MAX = 20

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from libs.common.errors import Fault, Invalid
-from services.rules import cautions, rule_tests, validation
-from services.rules.language import Rule
+from services.rules.document import cautions, rule_tests, validation
+from services.rules.document.language import Rule
 
 CONDITIONS_TOTAL_MAX = 1_000
 SERVER_SET = ("version", "status")
