@@ -77,6 +77,8 @@ class EventIdentified(Fact, frozen=True):
     `identifiers` are normalised, and `channel` is known even where the event left it to its write key. `traffic` says
     that no customer is behind the event: bot, test, or nothing for most. `links_revision` grows whenever the records
     of a person change, by a merge or by taking one back: of two lists the one of the higher revision is true.
+    `everyone` says that it has no person and concerns many: one copy of it goes to each partition, under a key that
+    stands for all customers there (`topics.everyone_of`).
     """
 
     customer_id: str
@@ -88,6 +90,7 @@ class EventIdentified(Fact, frozen=True):
     linked: list[str] = []
     traffic: str = ""
     links_revision: int = 0
+    everyone: bool = False
 
 
 class CommandIssued(Fact, frozen=True):
@@ -142,6 +145,8 @@ class EventResolved(Fact, frozen=True):
     It is the history that backtests read, so there is no name, address, phone or email in it. `hops` counts how
     many automatic effects stand between this event and an event from outside, and `traffic` is as it was identified.
     `data` says of products what the catalogue knows and the source did not say; `region` is the one of the branch.
+    `everyone` says that no customer is behind it: it concerns whoever a rule selects among those of its partition, and
+    nobody has a state or a profile by its `customer_id`.
     """
 
     event_id: str
@@ -161,6 +166,7 @@ class EventResolved(Fact, frozen=True):
     history: bool = False
     traffic: str = ""
     region: str = ""
+    everyone: bool = False
 
 
 class Consent(Fact, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from zlib import crc32
 
@@ -43,6 +44,11 @@ class Topic:
 def partition_of(key: bytes, partitions: int) -> int:
     """librdkafka's `consistent` partitioner, so that foreign producers can agree with ours."""
     return crc32(key) % partitions
+
+
+def everyone_of(partition: int, partitions: int) -> str:
+    """The key that stands for all customers of a partition; it leads to that partition as theirs do."""
+    return next(key for n in count() if partition_of((key := f"everyone.{n}").encode(), partitions) == partition)
 
 
 def _customer(event: Any) -> str:
