@@ -47,11 +47,11 @@ def stored(customer: Customer) -> bytes:
 
 def hold(customer_id: str, customer: Customer) -> Held:
     day = max(customer.passed_day, customer.presence.last_day if customer.presence is not None else 0)
-    return Held(customer_id, customer, day, list(_UNKNOWN))
+    return Held(customer_id, customer, day, [*folding.kept(customer).parts])
 
 
 def forget_views(held: Held) -> None:
-    held.parts, held.encoded = list(_UNKNOWN), b""
+    held.parts, held.encoded = [*folding.kept(held.customer).parts], b""
 
 
 def note_delivery(held: Held, definitions: Definitions, at: datetime) -> None:
@@ -93,13 +93,12 @@ def step(
         _age(held, at.day)
     if others:
         return _step_linked(held, event, at, acts, others)
-    concerned = [index for index, read in enumerate(folding.READ) if read & may_touch]
-    _complete(held, at, concerned)
+    _complete(held, at, folding.readers(may_touch))
     touched = folding.act(held.customer, event, definitions, acts)
     changed: dict[str, Change] = {}
     if touched:
         held.touched, held.dirty, held.encoded = held.touched | touched, True, b""
-        changed = _again(held, at, [index for index in concerned if folding.READ[index] & touched])
+        changed = _again(held, at, folding.readers(touched))
     if not held.encoded:
         _complete(held, at, range(len(held.parts)))
         held.encoded = _encode(folding.whole(held.parts, held.customer.version))
@@ -127,10 +126,12 @@ def _again(held: Held, at: Moment, indexes: Iterable[int]) -> dict[str, Change]:
 
 
 def _age(held: Held, day: int) -> None:
-    """What follows from the day is not known for a later one."""
+    """What follows from the day is not known for a later one, but where nothing is kept."""
     held.day, held.encoded = day, b""
+    parts, silent = held.parts, folding.SILENT
     for index in _AGEING:
-        held.parts[index] = None
+        if parts[index] is not silent[index]:
+            parts[index] = None
 
 
 def _step_linked(
@@ -204,7 +205,6 @@ JOINED: Final = 1 << 62
 
 # A stage of life is looked at too, but seldom enough to do without the view of before: to tell it twice does no harm.
 _NEWSWORTHY: Final = folding.DELIVERED | folding.bit_of("life_stage") | JOINED
-_UNKNOWN: Final[tuple[None, ...]] = (None,) * len(folding.CHAPTERS)
 _AGEING: Final = tuple(index for index, ages in enumerate(folding.AGES) if ages)
 
 

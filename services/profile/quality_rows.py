@@ -48,12 +48,18 @@ class QualityRows:
     async def keep(self, tx: UnitTx, changed: Sequence[Held], happened: Sequence[Happened]) -> None:
         del happened
         definitions, rows, gone = self._definitions(), [], []
+        moved: dict[str, str] = {}
         for held in changed:
             touched = held.touched & self._concern
-            if not touched or (touched == self._bought and _at_home(held.customer)):
+            if not touched:
+                continue
+            if touched == self._bought and not held.customer.linked and held.customer.filed != (0, 0):
+                # A purchase changes nothing but where they are at home, and mostly not even that.
+                if not _at_home(held.customer):
+                    _move(held, definitions, moved)
                 continue
             row = rated(held, definitions)
-            filed = (0, 0) if row is None else (crc32(row.branch.encode()), crc32(repr(row[1:]).encode()) or 1)
+            filed = filed_of(row)
             if filed == held.customer.filed:
                 continue
             held.customer.filed = filed
@@ -65,12 +71,30 @@ class QualityRows:
             await store.save(tx, tx.unit, rows)
         if gone:
             await store.drop(tx, gone)
+        if moved:
+            await store.move(tx, moved)
+
+
+def filed_of(row: Rated | None) -> tuple[int, int]:
+    """What tells a row from others: a checksum of the branch, and one of all else, which is never 0."""
+    if row is None:
+        return 0, 0
+    return crc32(row.branch.encode()), crc32(repr((row.person_id, row.branch_rank, *row[4:])).encode()) or 1
+
+
+def _move(held: Held, definitions: Definitions, moved: dict[str, str]) -> None:
+    """Note where a person with one record is at home, when that is another branch than the row names."""
+    branch = home_branch([held.customer], definitions)
+    filed = crc32(branch.encode()), held.customer.filed[1]
+    if filed != held.customer.filed:
+        held.customer.filed = filed
+        moved[held.id] = branch
 
 
 def _at_home(customer: Customer) -> bool:
-    """Whether one more purchase was made where the last ones were; of several records the newest one counts."""
+    """Whether one more purchase was made where the last ones were."""
     bought = customer.quality.bought if customer.quality is not None else None
-    return bought is not None and not customer.linked and crc32(bought.branch.encode()) == customer.filed[0]
+    return bought is not None and crc32(bought.branch.encode()) == customer.filed[0]
 
 
 def rated(held: Held, definitions: Definitions) -> Rated | None:

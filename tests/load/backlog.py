@@ -137,7 +137,27 @@ def _variables(stand: Ground) -> dict[str, str]:
 
 async def _prepare(stand: Ground, variables: Mapping[str, str], known: int, drawn: int, total: int) -> None:
     prefix = variables["DANGOL_TOPIC_PREFIX"]
-    url = stand.database_url(f"{variables['DANGOL_DATABASE_PREFIX']}profile")
+    settled = f"known_{known}"
+    if not await _is_there(stand, settled):
+        await _settle(stand.database_url(settled), known)
+    await _execute(
+        stand.postgres.url,
+        f"CREATE DATABASE {variables['DANGOL_DATABASE_PREFIX']}profile TEMPLATE {settled} STRATEGY FILE_COPY",
+    )
+    await ensure_topics(stand.kafka.bootstrap, prefix=prefix, partitions=UNITS)
+    await crowd.pour(stand.kafka.bootstrap, prefix, UNITS, crowd.events(total, drawn))
+
+
+async def _is_there(stand: Ground, name: str) -> bool:
+    connection = await asyncpg.connect(stand.postgres.url)
+    try:
+        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name))
+    finally:
+        await connection.close()
+
+
+async def _settle(url: str, known: int) -> None:
+    """A database of customers, to be copied: to fill it for each run again would take longer than the runs."""
     await migrations.upgrade("profile", url)
     connection = await asyncpg.connect(url)
     try:
@@ -145,8 +165,14 @@ async def _prepare(stand: Ground, variables: Mapping[str, str], known: int, draw
     finally:
         await connection.close()
     await crowd.settle(url, known, UNITS)
-    await ensure_topics(stand.kafka.bootstrap, prefix=prefix, partitions=UNITS)
-    await crowd.pour(stand.kafka.bootstrap, prefix, UNITS, crowd.events(total, drawn))
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 def _handled(port: int) -> int:

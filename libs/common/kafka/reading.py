@@ -96,7 +96,11 @@ class UnitReader:
         return int(polled) if state.has_valid_position and state.position >= highwater else None
 
     def lag(self, name: str, position: int) -> int | None:
-        highwater = self._consumer.highwater(self._partitions[name])
+        partition = self._partitions[name]
+        # Whoever measures asks also while it is still connecting, and the client takes that for a mistake.
+        if partition not in self._consumer.assignment():
+            return None
+        highwater = self._consumer.highwater(partition)
         return None if highwater is None else max(0, int(highwater) - position)
 
     async def stop(self) -> None:

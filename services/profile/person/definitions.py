@@ -28,6 +28,11 @@ def _day_of_quarter(zone: ZoneInfo, quarter: int) -> int:
     return from_ms(quarter * _QUARTER_MS).astimezone(zone).toordinal()
 
 
+@lru_cache(maxsize=16_384)
+def _start_of(zone: ZoneInfo, day: int) -> datetime:
+    return (datetime.fromordinal(1) + timedelta(days=day - 1)).replace(tzinfo=zone).astimezone(UTC)
+
+
 class Definitions(Struct, frozen=True):
     """The definitions in force, as one number of the documents says; `zone` is the company's (IANA)."""
 
@@ -52,4 +57,4 @@ class Definitions(Struct, frozen=True):
 
     def starts(self, day: int) -> datetime:
         """The instant (UTC) at which a day begins in the company's zone."""
-        return (datetime.fromordinal(1) + timedelta(days=day - 1)).replace(tzinfo=self.zone).astimezone(UTC)
+        return _start_of(self.zone, day)

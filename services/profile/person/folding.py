@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from libs.common.events import Change, ProfileUpdated
 from services.profile.person.attributes import attributes_of
@@ -121,10 +122,13 @@ def has_effect(kind: str) -> bool:
     return kind in _EFFECTS
 
 
-def acts_of(event: Occurrence) -> list[_Act]:
+_NOTHING: Final[tuple[_Act, ...]] = ()
+
+
+def acts_of(event: Occurrence) -> Sequence[_Act]:
     """What an event may do: to which state of a customer, and how."""
     if event.type in OWN_NEWS:
-        return []
+        return _NOTHING
     acts = [*_ALWAYS] if event.type not in NO_SIGN else []
     for concerns, act in _CONCERNED:
         if not concerns.isdisjoint(event.identifiers):
@@ -176,6 +180,40 @@ def parts(records: Records, at: Moment) -> list[dict[str, Any]]:
     return [part(index, records, at) for index in range(len(CHAPTERS))]
 
 
+_kept_of: Final = attrgetter(*_KEEPING)
+SILENT: Final[tuple[dict[str, Any] | None, ...]] = tuple(
+    part(index, [Customer("")], Moment(1, Definitions())) if chapter.keeps else None
+    for index, chapter in enumerate(CHAPTERS)
+)
+"""What a chapter that keeps something says of a person of whom it keeps nothing: the same by whatever definitions.
+
+Of most people most chapters keep nothing, so that this is not asked of them. Nobody may change it.
+"""
+
+
+class Kept(NamedTuple):
+    """Of what anything is kept of a record: the bits of it, and the fields by chapter that follow from the rest."""
+
+    bits: int
+    parts: tuple[dict[str, Any] | None, ...]
+
+
+def kept(customer: Customer) -> Kept:
+    return _kept(tuple([each is None for each in _kept_of(customer)]))
+
+
+@lru_cache(maxsize=4096)
+def _kept(nothing: tuple[bool, ...]) -> Kept:
+    bits = sum([bit for bit, none in zip(_KEEPING.values(), nothing, strict=True) if not none])
+    return Kept(bits, tuple([None if read & bits else said for read, said in zip(READ, SILENT, strict=True)]))
+
+
+@lru_cache(maxsize=4096)
+def readers(touched: int) -> tuple[int, ...]:
+    """The chapters whose views look at any of what was touched."""
+    return tuple(index for index, read in enumerate(READ) if read & touched)
+
+
 def whole(found: Iterable[Mapping[str, Any] | None], version: int) -> dict[str, Any]:
     """The person as rules and the history see them: flat, and nothing to reach or name them by."""
     seen: dict[str, Any] = {}
@@ -193,11 +231,12 @@ def view(records: Records, at: Moment) -> dict[str, Any]:
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Change]:
     """The fields of two views that are not the same."""
-    return {
-        name: Change(before.get(name), after.get(name))
-        for name in before.keys() | after.keys()
-        if before.get(name) != after.get(name)
-    }
+    found = {name: Change(before.get(name), now) for name, now in after.items() if before.get(name) != now}
+    if not before.keys() <= after.keys():
+        for name, was in before.items():
+            if name not in after and was is not None:
+                found[name] = Change(was, None)
+    return found
 
 
 def sections(records: Records, at: Moment) -> dict[str, Any]:
@@ -205,7 +244,9 @@ def sections(records: Records, at: Moment) -> dict[str, Any]:
     return {chapter.name: chapter.shown(records, at) for chapter in CHAPTERS if chapter.shown is not None}
 
 
-_DUE: Final = tuple((chapter, read) for chapter, read in zip(CHAPTERS, READ, strict=True) if chapter.wakes)
+_DUE: Final = tuple(
+    (chapter.name, chapter.due, read) for chapter, read in zip(CHAPTERS, READ, strict=True) if chapter.wakes
+)
 
 
 def due(records: Records, at: Moment) -> int | None:
@@ -218,13 +259,17 @@ def dues(records: Records, at: Moment, touched: int, known: Mapping[str, int]) -
 
     A day that has come is over: the next one is looked for.
     """
+    # Where nothing is kept, nothing becomes due: most chapters of most people.
+    bits = kept(records[0]).bits if len(records) == 1 else EVERYTHING
     found: dict[str, int] = {}
-    for chapter, read in _DUE:
-        day = known.get(chapter.name)
+    for name, due, read in _DUE:
+        if not read & bits:
+            continue
+        day = known.get(name)
         if read & touched or (day is not None and day <= at.day):
-            day = chapter.due(records, at)
+            day = due(records, at)
         if day is not None:
-            found[chapter.name] = day
+            found[name] = day
     return found
 
 

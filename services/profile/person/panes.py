@@ -96,7 +96,7 @@ def favourite(counts: dict[str, int]) -> str:
         [only] = counts
         return only
     most = max(counts.values())
-    return min(name for name, count in counts.items() if count == most)
+    return min([name for name, count in counts.items() if count == most])
 
 
 def tallied(found: Sequence[dict[str, int]]) -> dict[str, int]:

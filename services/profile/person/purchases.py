@@ -158,24 +158,21 @@ def spent(records: Records) -> dict[str, Decimal]:
 
 class _Names(NamedTuple):
     spent: str
-    spent_7d: str
-    spent_30d: str
-    spent_90d: str
-    spent_365d: str
+    windows: tuple[str, ...]
     basket_average: str
 
 
 @lru_cache(maxsize=1024)
 def _names(currency: str) -> _Names:
     short = currency.lower()
-    return _Names._make(
-        [f"spent_{short}", *[f"spent_{short}_{days}d" for days in WINDOWS_DAYS], f"basket_average_{short}"]
-    )
+    windows = tuple([f"spent_{short}_{days}d" for days in WINDOWS_DAYS])
+    return _Names(f"spent_{short}", windows, f"basket_average_{short}")
 
 
 _PREFERRED: Final = ("branches", "channels", "categories")
 _FAVOURITES: Final = ("favourite_branch", "favourite_channel", "favourite_category")
-_NOTHING: Final[Mapping[str, Any]] = {"purchase_count": 0, **{f"purchase_count_{days}d": 0 for days in WINDOWS_DAYS}}
+_COUNTS: Final = tuple([f"purchase_count_{days}d" for days in WINDOWS_DAYS])
+_NOTHING: Final[Mapping[str, Any]] = {"purchase_count": 0, **dict.fromkeys(_COUNTS, 0)}
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
@@ -186,23 +183,17 @@ def _fields(records: Records, at: Moment) -> dict[str, Any]:
     books = series_of(records)
     newest = newest_day(books, at.day)
     for currency, book in books.items():
-        (count_7d, sum_7d), (count_30d, sum_30d), (count_90d, sum_90d), (count_365d, sum_365d) = within(
-            book, newest, WINDOWS_DAYS
-        )
-        seen["purchase_count"] += book.count
-        seen["purchase_count_7d"] += count_7d
-        seen["purchase_count_30d"] += count_30d
-        seen["purchase_count_90d"] += count_90d
-        seen["purchase_count_365d"] += count_365d
+        found, count = within(book, newest, WINDOWS_DAYS), book.count
+        seen["purchase_count"] += count
+        for name, (bought, _) in zip(_COUNTS, found, strict=True):
+            seen[name] += bought
         if currency != UNPRICED:
             unit, names = 10**book.scale, _names(currency)
-            seen[names.spent] = int(book.units) / unit
-            seen[names.spent_7d] = sum_7d / unit
-            seen[names.spent_30d] = sum_30d / unit
-            seen[names.spent_90d] = sum_90d / unit
-            seen[names.spent_365d] = sum_365d / unit
-            if book.count:
-                seen[names.basket_average] = basket_average(book)
+            total = seen[names.spent] = int(book.units) / unit
+            for name, (_, units) in zip(names.windows, found, strict=True):
+                seen[name] = units / unit
+            if count:
+                seen[names.basket_average] = round(total / count, 2)
     _add_occasions(seen, held)
     return seen
 

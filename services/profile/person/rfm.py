@@ -11,7 +11,7 @@ from services.profile.person.chapter import Chapter, Moment, Records
 from services.profile.person.measure_terms import Rfm
 from services.profile.person.purchases import newest_day, runs_of, series_of
 from services.profile.person.reaching import turns
-from services.profile.person.series import Series, least_units, read, within
+from services.profile.person.series import Series, last, least_units, read
 
 _LOWEST: Final = 1
 _HIGHEST: Final = 5
@@ -23,9 +23,9 @@ def _fields(records: Records, at: Moment) -> dict[str, Any]:
         return {}
     terms, books = at.definitions.rfm, series_of(records)
     newest = newest_day(books, at.day)
-    window, bought, worth = (terms.window_days,), 0, 0
+    bought = worth = 0
     for currency, book in books.items():
-        [(count, units)] = within(book, newest, window)
+        count, units = last(book, newest, terms.window_days)
         bought += count
         if (amounts := terms.monetary.get(currency)) is not None:
             worth = max(worth, bisect_right(least_units(amounts, book.scale), units))
@@ -70,7 +70,7 @@ def _falls(book: Series, amounts: tuple[float, ...], newest: int, terms: Rfm) ->
 def _worth(book: Series, amounts: tuple[float, ...], day: int, length: int) -> tuple[int, int]:
     """The cell of one currency on a day, and the first day on which what leaves makes it another; 0 for none."""
     steps = least_units(amounts, book.scale)
-    [(_, units)] = within(book, day, (length,))
+    _, units = last(book, day, length)
     cell = bisect_right(steps, units)
     low, high = steps[cell - 1] if cell else -inf, steps[cell] if cell < len(steps) else inf
     return cell, turns(book, length, day, low, high)
@@ -81,7 +81,7 @@ def _rarer(books: Mapping[str, Series], newest: int, terms: Rfm) -> int:
     length = terms.window_days
 
     def bought(day: int) -> int:
-        return sum([within(book, day, (length,))[0][0] for book in books.values()])
+        return sum([last(book, day, length)[0] for book in books.values()])
 
     cell = bisect_right(terms.frequency, bought(newest))
     if not cell:

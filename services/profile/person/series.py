@@ -252,3 +252,13 @@ def within(held: Series, newest: int, lengths: Sequence[int]) -> list[tuple[int,
             part = count - counts[upto], units - sums[upto]
         found.append(part)
     return found
+
+
+def last(held: Series, newest: int, length: int) -> tuple[int, int]:
+    """Count and units over the last so many days, `newest` included."""
+    days = read(held.days)
+    size, start = len(days), newest - length
+    if not size or days[-1] <= start:
+        return 0, 0
+    gone = bisect_right(days, start)
+    return held.count - read(held.counts)[gone], int(held.units) - read(held.sums, held.width)[gone]

@@ -144,15 +144,17 @@ def telltale_of(values: Iterable[str], *, reaching: bool = False) -> Test:
 def historian(values: Sequence[str]) -> Callable[[Any], Any]:
     """Tells of a trait's value what the history keeps of it: nothing where it names or reaches somebody after all."""
     known = [plain(each) for each in values if len(each.encode()) >= BYTES_MIN]
-    names = telltale_of(values, reaching=True)
 
     def kept(value: Any) -> Any:
         if (said := _written(value)) is not None:
             text = plain(said)
-            return None if any(each in text for each in known) or reaches_somebody(text) else value
-        if isinstance(value, Mapping):
-            return _without(without_contact_data(value), names)
-        return _without(value, names) if isinstance(value, list) else value
+            for each in known:
+                if each in text:
+                    return None
+            return None if reaches_somebody(text) else value
+        if isinstance(value, dict):
+            return _without(without_contact_data(value), telltale_of(values, reaching=True))
+        return _without(value, telltale_of(values, reaching=True)) if isinstance(value, list) else value
 
     return kept
 

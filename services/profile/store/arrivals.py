@@ -30,14 +30,23 @@ async def remember(tx: Tx, sightings: Iterable[Sighting], *, history: bool) -> d
         return {}
     table = "seen_history" if history else "seen"
     columns = [list(column) for column in zip(*wanted, strict=True)]
-    inserted = await tx.fetch(
-        f"INSERT INTO {table} (day, key, body) SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[])"
-        " ON CONFLICT DO NOTHING RETURNING day, key",
+    # Mostly all of them are new: that they are is one row, and not as many as there are events.
+    inserted = await tx.fetchrow(
+        f"""
+        WITH fresh AS (
+            INSERT INTO {table} (day, key, body) SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[])
+            ON CONFLICT DO NOTHING RETURNING day, key
+        )
+        SELECT count(*) AS count, CASE WHEN count(*) < $4 THEN array_agg(day) END AS days,
+               CASE WHEN count(*) < $4 THEN array_agg(key) END AS keys FROM fresh
+        """,
         *columns,
+        len(wanted),
     )
-    if len(inserted) == len(wanted):
+    assert inserted is not None
+    if inserted["count"] == len(wanted):
         return {}
-    new = {(row["day"], row["key"].hex) for row in inserted}
+    new = {(day, key.hex) for day, key in zip(inserted["days"] or (), inserted["keys"] or (), strict=True)}
     old = [each for each in wanted if (each.day, each.key) not in new]
     rows = await tx.fetch(
         f"SELECT s.day, s.key, s.body FROM {table} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from libs.common.db import Row, Tx
 from services.profile.person.state import FORM
@@ -18,13 +18,21 @@ async def load_customers(tx: Tx, customer_ids: Collection[str]) -> dict[str, tup
     return {str(row["customer_id"]): (row["form"], bytes(row["body"])) for row in rows}
 
 
+COPIED_FROM: Final = 50
+_LINE: Final = ("unit", "customer_id", "time", "event_id", "type", "source", "channel", "body", "told")
+
+
 async def save(
     tx: Tx, unit: int, customers: Sequence[tuple[str, int, bytes]], timeline: Sequence[tuple[Any, ...]]
 ) -> None:
     """Customers are id, version and body, one row each; timeline rows as its columns, without the unit.
 
-    One statement for both, since every trip to the database is paid once a batch.
+    Few rows are one statement for both, since every trip to the database is paid once a batch; many are copied, which
+    costs a trip more and a third less for each row.
     """
+    if len(timeline) >= COPIED_FROM:
+        await tx.copy("timeline", _LINE, [(unit, *line) for line in timeline])
+        timeline = ()
     states = sorted(customers)
     await tx.execute(
         """

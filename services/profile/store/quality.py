@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +34,17 @@ async def save(tx: Tx, unit: int, rows: Sequence[Rated]) -> None:
         """,
         unit,
         *[list(column) for column in zip(*sorted(rows), strict=True)],
+    )
+
+
+async def move(tx: Tx, branches: Mapping[str, str]) -> None:
+    """Give rows that are there another branch."""
+    ordered = sorted(branches)
+    await tx.execute(
+        "UPDATE quality SET branch = new.branch FROM unnest($1::uuid[], $2::text[]) AS new (customer_id, branch)"
+        " WHERE quality.customer_id = new.customer_id",
+        ordered,
+        [branches[each] for each in ordered],
     )
 
 

@@ -33,7 +33,10 @@ def _channels(records: Records, at: Moment) -> int:
     held = union(records, at.definitions.consents)
     if held is None:
         return 0
-    return len([key for key, slot in held.slots.items() if ":" not in key and is_granted(held, key, slot, at)])
+    channels = 0
+    for key, slot in held.slots.items():
+        channels += ":" not in key and is_granted(held, key, slot, at)
+    return channels
 
 
 def _fields(records: Records, at: Moment) -> dict[str, Any]:
