@@ -85,7 +85,7 @@ EVENT_RESOLVED = Topic(
     events.EventResolved,
     _customer,
     "profile",
-    ("rules.match",),
+    ("rules.match", "campaign.measure"),
     producer="profile.apply",
     marks=True,
     retention_days=400,
@@ -108,6 +108,15 @@ TRIGGERED = Topic(
     producer="rules.match",
     marks=True,
 )
+SEGMENT_MOVED = Topic(
+    "rules.segment-moved.v1",
+    events.SegmentMoved,
+    _customer,
+    "rules",
+    (),
+    producer="rules.match",
+    retention_days=400,
+)
 CONTACT_REQUESTED = Topic(
     "campaign.contact-requested.v1",
     events.ContactRequested,
@@ -126,13 +135,21 @@ DECIDED = Topic(
     producer="campaign.decide",
     retention_days=400,
 )
+CONTACTS_COUNTED = Topic(
+    "campaign.contacts-counted.v1",
+    events.ContactsCounted,
+    lambda e: e.rule_id,
+    "campaign",
+    ("rules.guard",),
+    producer="campaign.decide",
+)
 SWITCH_SET = Topic("campaign.switch-set.v1", events.SwitchSet, lambda e: e.scope, "campaign", (), retention_days=None)
 RESPONSE_RECEIVED = Topic(
     "notify.response-received.v1",
     events.ResponseReceived,
     _customer,
     "notify",
-    ("profile.apply",),
+    ("profile.apply", "campaign.decide"),
     producer="notify.plan",
 )
 MESSAGE_SETTLED = Topic(
@@ -178,8 +195,10 @@ CATALOGUE = (
     EVENT_RESOLVED,
     PROFILE_UPDATED,
     TRIGGERED,
+    SEGMENT_MOVED,
     CONTACT_REQUESTED,
     DECIDED,
+    CONTACTS_COUNTED,
     SWITCH_SET,
     RESPONSE_RECEIVED,
     MESSAGE_SETTLED,
