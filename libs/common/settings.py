@@ -88,6 +88,22 @@ class CommonSettings(DatabaseSettings):
         description="use a share of the customers in percent above which rules, campaigns and templates need a second "
         "person's approval before they count; 0 for whatever they reach",
     )
+    guard_unsubscribe_percent: float | None = Field(
+        0.5, ge=0, le=100, description="use the percentage of contacts above which a rule or campaign is paused"
+    )
+    guard_complaint_percent: float | None = Field(
+        0.1, ge=0, le=100, description="use the percentage of contacts above which a rule or campaign is paused"
+    )
+    guard_bounce_percent: float | None = Field(
+        5, ge=0, le=100, description="use the percentage of contacts above which a rule or campaign is paused"
+    )
+    guard_cap_block_percent: float | None = Field(
+        50, ge=0, le=100, description="use the percentage of decisions above which a rule or campaign is paused"
+    )
+    guard_after: int = Field(
+        100, ge=1, le=1_000_000, description="use the number of contacts from which on guards judge, from 1"
+    )
+    guard_days: int = Field(7, ge=1, le=90, description="use the days that guards look back, from 1 to 90")
     crashpoints: str = ""
 
     @field_validator("token_secret")

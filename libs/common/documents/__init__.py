@@ -17,11 +17,12 @@ from libs.common.documents.shapes import (
     ListedDocument,
     Status,
 )
-from libs.common.documents.tables import REVIEW_SQL, SQL
+from libs.common.documents.tables import GUARD_SQL, REVIEW_SQL, SQL
 from libs.common.documents.watcher import Snapshot, SnapshotWatcher
 from libs.common.documents.writing import activate, create_version, pause, resume, retire
 
 __all__ = [
+    "GUARD_SQL",
     "REVIEW_SQL",
     "SQL",
     "ActiveDocument",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+
+import msgspec
 
 from libs.common.documents.shapes import (
     ActiveDocument,
@@ -165,6 +167,59 @@ async def load_snapshot(
     if not rows:
         return 0, []
     return int(rows[0]["number"]), [_active(row) for row in rows if row["id"] is not None]
+
+
+async def load_together(
+    connection: Connection, kind: str, beside: Sequence[str], meaning: Sequence[str]
+) -> tuple[int, list[ActiveDocument]]:
+    """What counts or is paused now, of a kind and of those beside it, with the number of the kind, which whoever
+    switches one of the others raises as well. One statement, so that they belong together.
+
+    Fields of the documents that `meaning` names are what they mean: as long as these are the same, an edit is no break.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT snapshot.number, live.kind, live.id, live.version, live.status, live.ramp_percent, live.body,
+            coalesce((
+                SELECT max(change.number) FROM document_change change
+                LEFT JOIN document was
+                    ON was.kind = change.kind AND was.id = change.id AND was.version = change.was_version
+                LEFT JOIN document now
+                    ON now.kind = change.kind AND now.id = change.id AND now.version = change.version
+                WHERE change.kind = live.kind AND change.id = live.id AND change.status IN ('active', 'paused')
+                    AND (change.was_status NOT IN ('active', 'paused') OR EXISTS (
+                        SELECT FROM unnest($3::text[]) AS part (name)
+                        WHERE was.body->>part.name IS DISTINCT FROM now.body->>part.name
+                    ))
+            ), 0) AS began
+        FROM document_snapshot snapshot
+        LEFT JOIN document live ON live.kind = ANY ($2::text[]) AND live.status IN ('active', 'paused')
+        WHERE snapshot.kind = $1
+        ORDER BY live.kind, live.id
+        """,
+        kind,
+        [kind, *beside],
+        list(meaning),
+    )
+    if not rows:
+        return 0, []
+    documents = [
+        msgspec.structs.replace(_active(row), kind=row["kind"], began=row["began"])
+        for row in rows
+        if row["id"] is not None
+    ]
+    return int(rows[0]["number"]), documents
+
+
+async def raise_number(tx: Connection, kind: str) -> None:
+    """Something that is read beside a kind was switched; waits for whoever switches documents of the kind."""
+    await tx.fetch(
+        """
+        INSERT INTO document_snapshot AS held (kind, number) VALUES ($1, 1)
+        ON CONFLICT (kind) DO UPDATE SET number = held.number + 1
+        """,
+        kind,
+    )
 
 
 def version_of(row: Mapping[str, Any]) -> DocumentVersion:

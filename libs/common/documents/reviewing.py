@@ -19,10 +19,15 @@ Reach = Callable[[Connection, str, int], Awaitable[float | None]]
 @dataclass(frozen=True, slots=True)
 class ApprovalPolicy:
     """Above which reach a version needs a second person's word: a percentage of the customers, 0 for any reach, None
-    for never. `reach` asks what is known; where it knows nothing the estimate of whoever activates stands in."""
+    for never; `asked` asks for it where it may change. `reach` asks what is known; where it knows nothing the estimate
+    of whoever activates stands in."""
 
     above_percent: float | None = None
     reach: Reach | None = None
+    asked: Callable[[Connection], Awaitable[float | None]] | None = None
+
+    async def limit(self, connection: Connection) -> float | None:
+        return self.above_percent if self.asked is None else await self.asked(connection)
 
 
 async def submit(tx: Tx, kind: str, id: str, version: int | None, *, author: str, note: str = "") -> DocumentVersion:
@@ -84,14 +89,15 @@ async def require_agreement(
     """
     found = None if policy.reach is None else await policy.reach(tx, wanted.id, wanted.version)
     reach = estimate if found is None else found
-    if policy.above_percent is None or wanted.review == "approved":
+    above = await policy.limit(tx)
+    if above is None or wanted.review == "approved":
         return reach
     # Less of what is in force already, or the same again, is nothing that anybody has to agree to.
     if wanted.status in ("active", "paused") and ramp_percent <= wanted.ramp_percent:
         return reach
-    if reach is not None and policy.above_percent > 0 and reach * ramp_percent / 100 <= policy.above_percent:
+    if reach is not None and above > 0 and reach * ramp_percent / 100 <= above:
         return reach
-    raise _refusal(wanted, policy.above_percent, reach, ramp_percent)
+    raise _refusal(wanted, above, reach, ramp_percent)
 
 
 def _refusal(wanted: DocumentVersion, above: float, reach: float | None, ramp_percent: int) -> Conflict:

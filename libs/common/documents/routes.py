@@ -126,7 +126,7 @@ def _add_reading(router: APIRouter, database: Database, kind: DocumentKind) -> N
         items, following = page_of([ListedView.listed(each) for each in found], limit, lambda item: (item.id,))
         return Page(items=items, next=following)
 
-    @router.get("/{id}", name=f"get_{kind.noun}", dependencies=guarded)
+    @router.get("/{id}", name=f"get_{kind.noun}", dependencies=guarded, response_model=kind.view)
     async def get_document(
         id: str, response: Response, which: Literal["latest", "active", "live"] = "latest"
     ) -> VersionView:
@@ -134,8 +134,11 @@ def _add_reading(router: APIRouter, database: Database, kind: DocumentKind) -> N
         async with database.connection() as connection:
             latest = await reading.get(connection, kind.name, id)
             found = latest if which == "latest" else await reading.get(connection, kind.name, id, which)
+            told = await reading.changes(connection, kind.name, id=id, limit=1) if found.status == "paused" else []
+            view = VersionView.of(found) if kind.shows is None else await kind.shows(connection, found)
         response.headers["ETag"] = etag(latest.version)
-        return VersionView.of(found)
+        about = {"paused_by": told[0].author, "paused_because": told[0].note} if told else {}
+        return view.model_copy(update=about)
 
     @router.get("/{id}/versions", dependencies=guarded)
     async def list_versions(id: str, limit: Limit = 100, cursor: Cursor = None) -> Page[VersionView]:

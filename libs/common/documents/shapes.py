@@ -57,11 +57,17 @@ class ListedDocument(msgspec.Struct, frozen=True):
 
 
 class ActiveDocument(msgspec.Struct, frozen=True):
+    """`began` is the number of the change since which it has counted, or been paused, without a break and in the same
+    meaning; 0 where nobody asked.
+    """
+
     id: str
     version: int
     status: Status
     ramp_percent: int
     body: bytes
+    kind: str = ""
+    began: int = 0
 
 
 class DocumentChange(msgspec.Struct, frozen=True):

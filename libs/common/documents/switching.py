@@ -14,6 +14,7 @@ from libs.common.documents.shapes import DocumentVersion
 from libs.common.documents.views import (
     Activation,
     Approval,
+    Ramp,
     Reason,
     Rejection,
     Submission,
@@ -21,7 +22,7 @@ from libs.common.documents.views import (
     WholeActivation,
 )
 from libs.common.errors import DangolError
-from libs.common.web import etag
+from libs.common.web import IfMatch, etag, expected_version
 
 Change = Callable[[Tx], Awaitable[DocumentVersion]]
 _NO_REASON = Reason()
@@ -35,7 +36,15 @@ class _Switching:
         self._kind = kind
 
     async def switched(self, change: Change, response: Response) -> VersionView:
-        found = await self.kept(change, response)
+        confirm = self._kind.confirm
+
+        async def confirmed(tx: Tx) -> DocumentVersion:
+            switched = await change(tx)
+            if confirm is not None:
+                await confirm(tx, switched)
+            return switched
+
+        found = await self.kept(confirmed, response)
         await self._noticed()
         return found
 
@@ -47,7 +56,9 @@ class _Switching:
         response.headers["ETag"] = etag(latest.version)
         return VersionView.of(found)
 
-    async def activated(self, id: str, order: Activation, response: Response, principal: Principal) -> VersionView:
+    async def activated(
+        self, id: str, order: Activation, response: Response, principal: Principal, expected: int | None
+    ) -> VersionView:
         kind = self._kind
         wanted = await self._examined(id, order.version)
 
@@ -65,7 +76,31 @@ class _Switching:
                 current.version,
                 author=principal.subject,
                 note=order.note,
+                expected=expected,
                 ramp_percent=order.ramp_percent,
+                reach_percent=reach,
+            )
+
+        return await self.switched(change, response)
+
+    async def ramped(
+        self, id: str, order: Ramp, response: Response, principal: Principal, expected: int | None
+    ) -> VersionView:
+        kind = self._kind
+
+        async def change(tx: Tx) -> DocumentVersion:
+            live = await writing.require_active(tx, kind.name, id, expected)
+            reach = await reviewing.require_agreement(
+                tx, live, kind.policy, ramp_percent=order.percent, estimate=order.reach_percent
+            )
+            return await writing.activate(
+                tx,
+                kind.name,
+                id,
+                live.version,
+                author=principal.subject,
+                note=order.note,
+                ramp_percent=order.percent,
                 reach_percent=reach,
             )
 
@@ -103,17 +138,25 @@ def add_orders(router: APIRouter, database: Database, kind: DocumentKind) -> Non
 
 def _add_activation(router: APIRouter, kind: DocumentKind, switching: _Switching, guard: Guard) -> None:
     async def activate(
-        id: str, response: Response, principal: Principal = Depends(guard), order: Activation | None = None
+        id: str,
+        response: Response,
+        principal: Principal = Depends(guard),
+        order: Activation | None = None,
+        if_match: IfMatch = None,
     ) -> VersionView:
-        """Puts a version in force instead of the one before."""
-        return await switching.activated(id, order or Activation(), response, principal)
+        """Puts a version in force instead of the one before. With If-Match only if nobody has written another."""
+        return await switching.activated(id, order or Activation(), response, principal, _expected(if_match))
 
     async def activate_whole(
-        id: str, response: Response, principal: Principal = Depends(guard), order: WholeActivation | None = None
+        id: str,
+        response: Response,
+        principal: Principal = Depends(guard),
+        order: WholeActivation | None = None,
+        if_match: IfMatch = None,
     ) -> VersionView:
-        """Puts a version in force instead of the one before."""
+        """Puts a version in force instead of the one before. With If-Match only if nobody has written another."""
         whole = Activation() if order is None else Activation(**order.model_dump())
-        return await switching.activated(id, whole, response, principal)
+        return await switching.activated(id, whole, response, principal, _expected(if_match))
 
     router.add_api_route(
         "/{id}/activate",
@@ -121,6 +164,22 @@ def _add_activation(router: APIRouter, kind: DocumentKind, switching: _Switching
         methods=["POST"],
         name=f"activate_{kind.noun}",
     )
+    if kind.has_ramp:
+        _add_ramp(router, kind, switching, guard)
+
+
+def _add_ramp(router: APIRouter, kind: DocumentKind, switching: _Switching, guard: Guard) -> None:
+    @router.post("/{id}/ramp", name=f"ramp_{kind.noun}")
+    async def ramp(
+        id: str, order: Ramp, response: Response, principal: Principal = Depends(guard), if_match: IfMatch = None
+    ) -> VersionView:
+        """Changes the share of people for whom the active version counts; whoever is in at 5 % is in at 25 %."""
+        return await switching.ramped(id, order, response, principal, _expected(if_match))
+
+
+def _expected(if_match: str | None) -> int | None:
+    """An order needs no If-Match; whoever sends one is told when another version was written meanwhile."""
+    return None if if_match is None else expected_version(if_match)
 
 
 def _add_order(
@@ -133,10 +192,15 @@ def _add_order(
     description: str,
 ) -> None:
     async def order(
-        id: str, response: Response, principal: Principal = Depends(guard), reason: Reason = _NO_REASON
+        id: str,
+        response: Response,
+        principal: Principal = Depends(guard),
+        reason: Reason = _NO_REASON,
+        if_match: IfMatch = None,
     ) -> VersionView:
         async def change(tx: Tx) -> DocumentVersion:
-            return await action(tx, kind.name, id, author=principal.subject, note=reason.note)
+            expected = _expected(if_match)
+            return await action(tx, kind.name, id, author=principal.subject, note=reason.note, expected=expected)
 
         return await switching.switched(change, response)
 

@@ -59,3 +59,33 @@ CREATE TABLE document_review (
     FOREIGN KEY (kind, id, version) REFERENCES document
 );
 """
+
+# What came of each version's work by day, who of them has to be looked at, and why one was stopped: executed by a later
+# migration of services whose documents are guarded. `stay` is the change that put the version in force.
+GUARD_SQL = """
+CREATE TABLE document_guard_day (
+    kind    text    NOT NULL,
+    id      text    NOT NULL,
+    stay    bigint  NOT NULL,
+    day     date    NOT NULL,
+    measure text    NOT NULL,
+    unit    integer NOT NULL,
+    count   bigint  NOT NULL,
+    PRIMARY KEY (kind, id, stay, day, measure, unit)
+) WITH (fillfactor = 70);
+CREATE INDEX document_guard_day_age ON document_guard_day (day);
+
+CREATE TABLE document_guard_touched (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind   text   NOT NULL,
+    ids    text[] NOT NULL
+);
+
+CREATE TABLE document_guard_stop (
+    kind    text   NOT NULL,
+    number  bigint NOT NULL,
+    figures json   NOT NULL,
+    PRIMARY KEY (kind, number),
+    FOREIGN KEY (kind, number) REFERENCES document_change
+);
+"""

@@ -14,7 +14,11 @@ from libs.common.web import Document
 
 
 class VersionView(BaseModel):
-    """One version; `document` is what its author wrote. `review` is what a second person was asked or said of it."""
+    """One version; `document` is what its author wrote. `review` is what a second person was asked or said of it.
+
+    Of a document that is read by itself and is paused, `paused_by` says who did it (guard: nobody, it went over a
+    limit) and `paused_because` why.
+    """
 
     id: str
     version: int
@@ -24,6 +28,8 @@ class VersionView(BaseModel):
     note: str
     created_at: datetime
     review: Review = ""
+    paused_by: str = ""
+    paused_because: str = ""
     document: dict[str, Any]
 
     @classmethod
@@ -133,6 +139,14 @@ class Activation(WholeActivation):
     """As above; `ramp_percent` is the share of people for whom it counts."""
 
     ramp_percent: int = Field(100, ge=0, le=100)
+
+
+class Ramp(Document):
+    """`percent` is the share of people for whom the version in force counts from now on; `reach_percent` as above."""
+
+    percent: int = Field(ge=0, le=100)
+    note: str = Field("", max_length=2000)
+    reach_percent: float | None = Field(None, ge=0, le=100)
 
 
 class Reason(Document):

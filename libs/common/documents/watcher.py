@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from libs.common.documents.reading import load_snapshot, snapshot_number
+from libs.common.documents.reading import load_snapshot, load_together, snapshot_number
 from libs.common.documents.shapes import ActiveDocument
 from libs.common.errors import NotCaughtUp
 from libs.common.metrics import Metrics
@@ -31,6 +31,7 @@ class SnapshotWatcher(Watcher, Generic[T]):
 
     `connect` opens a connection for a moment, such as `database.connection`. `compile` is pure; it runs in a
     thread and its result is never changed afterwards. If it fails, what was compiled before goes on counting.
+    Kinds `beside` are read with it, paused ones too; whoever switches one of them raises this kind's number.
     """
 
     def __init__(
@@ -42,12 +43,16 @@ class SnapshotWatcher(Watcher, Generic[T]):
         *,
         interval_seconds: float = INTERVAL_SECONDS,
         with_paused: bool = False,
+        beside: Sequence[str] = (),
+        meaning: Sequence[str] = (),
     ) -> None:
         super().__init__(kind, interval_seconds=interval_seconds)
         self._kind = kind
         self._connect = connect
         self._compile = compile
         self._with_paused = with_paused
+        self._beside = tuple(beside)
+        self._meaning = tuple(meaning)
         self._current: Snapshot[T] | None = None
         self._broken: tuple[int, float] | None = None
         self._trouble = "not read yet"
@@ -71,8 +76,13 @@ class SnapshotWatcher(Watcher, Generic[T]):
             number = await snapshot_number(connection, self._kind)
             if not self._is_wanted(number):
                 return
-            number, documents = await load_snapshot(connection, self._kind, with_paused=self._with_paused)
+            number, documents = await self._load(connection)
         await self._adopt(number, documents)
+
+    async def _load(self, connection: Any) -> tuple[int, list[ActiveDocument]]:
+        if not self._beside:
+            return await load_snapshot(connection, self._kind, with_paused=self._with_paused)
+        return await load_together(connection, self._kind, self._beside, self._meaning)
 
     def _is_wanted(self, number: int) -> bool:
         if not self._is_newer(number, -1 if self._current is None else self._current.number):

@@ -110,6 +110,14 @@ async def resume(
     return await _switch(tx, live, "active", live.ramp_percent, author, note)
 
 
+async def require_active(tx: Tx, kind: str, id: str, expected: int | None = None) -> DocumentVersion:
+    """The active version, with the lock of the kind taken; Conflict when none is."""
+    live = await _live(tx, kind, id, expected)
+    if live.status == "paused":
+        raise Conflict(f"{kind} {id!r} is paused; resume it first, or activate a version.")
+    return live
+
+
 async def retire(
     tx: Tx, kind: str, id: str, *, author: str, note: str = "", expected: int | None = None
 ) -> DocumentVersion:
@@ -251,4 +259,4 @@ def _require(kind: str, id: str, expected: int | None, latest: _Latest) -> None:
     if latest.version == 0:
         raise NotFound(f"There is no {kind} {id!r}.")
     told = f"{kind} {id!r} is at version {latest.version} by now, not {expected}{latest.told()}."
-    raise Stale(f"{told} Read it again.")
+    raise Stale(f"{told} Read it again, make your change upon that, and send it with the ETag that came with it.")

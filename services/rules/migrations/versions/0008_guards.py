@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from alembic import op
+
+from libs.common import documents
+
 revision = "0008"
 down_revision = "0007"
 
 
 def upgrade() -> None:
-    pass
+    op.execute(documents.GUARD_SQL)
