@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from libs.common.events import Conditions, Consent, ProfileUpdated
+from services.notify import lawful
 from services.notify.delivery import MARKETING, State
 
 CATCH_UP_SECONDS = 2.0
@@ -17,6 +18,7 @@ may have been published before the request and not be read yet."""
 CATCH_UP_STEP_SECONDS = 0.2
 UNKNOWN_CUSTOMER_SECONDS = 30.0
 STALE_STEP_SECONDS = 1.0
+OUTSIDE = "outside the lawful hours"
 
 POINT_OF_CHANNEL = {"email": "email", "sms": "phone", "call": "phone", "webhook": "webhook", "push": "push"}
 _DAY_MINUTES = 1_440
@@ -146,11 +148,11 @@ def _verdict(
     recipient = person.contacts.get(POINT_OF_CHANNEL.get(request.channel, ""), "")
     if reason := _forbidden(request, person, recipient, suppressions):
         return End("DROPPED", reason)
-    if reason := _not_granted(request.conditions.consents, person):
+    if reason := _not_granted(request.conditions, person, now):
         return _until_known(request, now, reason, CATCH_UP_SECONDS)
     if not recipient:
         return _until_known(request, now, f"no_contact_point:{request.channel}", CATCH_UP_SECONDS)
-    return _at_lawful_time(request.conditions, recipient, now)
+    return _at_lawful_time(request.conditions, person, recipient, now)
 
 
 def _needs_fresh_profile(request: Request) -> bool:
@@ -194,15 +196,25 @@ def _holds(each: Suppression, request: Request, person: Person, recipient: str) 
     return request.class_ == MARKETING and not given_again
 
 
-def _not_granted(channels: Sequence[str], person: Person) -> str:
-    for channel in channels:
+def _not_granted(conditions: Conditions, person: Person, now: datetime) -> str:
+    for channel in conditions.consents:
         consent = person.consents.get(channel)
         if consent is None or not consent.granted:
             return f"no_consent:{channel}"
-    return ""
+    lapsed = lawful.consent_that_lapsed(conditions, person.consents, now)
+    return f"consent_lapsed:{lapsed}" if lapsed else ""
 
 
-def _at_lawful_time(conditions: Conditions, recipient: str, now: datetime) -> Verdict:
+def _at_lawful_time(conditions: Conditions, person: Person, recipient: str, now: datetime) -> Verdict:
+    opens = lawful.lawful_from(conditions, person.consents, now)
+    if opens is None:
+        return End("DROPPED", "no_lawful_time")
+    if opens > now:
+        return Wait(opens, OUTSIDE)
+    return _in_window(conditions, recipient, now)
+
+
+def _in_window(conditions: Conditions, recipient: str, now: datetime) -> Verdict:
     start, end = conditions.from_minute, conditions.to_minute
     if start is None or end is None:
         return Send(recipient)
@@ -212,7 +224,7 @@ def _at_lawful_time(conditions: Conditions, recipient: str, now: datetime) -> Ve
     if is_within(now, zone, start, end):
         return Send(recipient)
     opens = next_within(now, zone, start, end)
-    return End("DROPPED", "no_lawful_time") if opens is None else Wait(opens, "outside the lawful hours")
+    return End("DROPPED", "no_lawful_time") if opens is None else Wait(opens, OUTSIDE)
 
 
 def _zone(name: str | None) -> ZoneInfo | None:

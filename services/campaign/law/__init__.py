@@ -1,0 +1,1 @@
+"""What does the law of the recipient's place ask for? A table of rows, ours and the company's, and its judge."""
