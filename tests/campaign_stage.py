@@ -9,17 +9,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import asyncpg
 import msgspec
 
-from libs.common import clock, documents, progress
+from libs.common import clock, documents, migrations, progress
+from libs.common.db import Database
 from libs.common.documents import SnapshotWatcher
 from libs.common.events import Consent, Fact, MessageSettled, ProfileUpdated
-from libs.common.kafka import Record
+from libs.common.kafka import Publisher, Record, ensure_topics
+from libs.common.metrics import Metrics
 from libs.common.topics import (
     CONTACT_REQUESTED,
+    CONTACTS_COUNTED,
     DECIDED,
+    EVENT_RESOLVED,
     MESSAGE_SETTLED,
     PROFILE_UPDATED,
+    RESPONSE_RECEIVED,
     TRIGGERED,
     Topic,
     dead_letters,
@@ -28,12 +34,18 @@ from libs.common.topics import (
 from libs.common.unit import Floor
 from libs.common.worker import Worker
 from services.campaign.app import spec_of
-from services.campaign.document import KIND
+from services.campaign.document import KIND, compile_library
 from tests.campaign_situations import COMPANY, trigger
 from tests.log_reading import everything
 
 UNITS = 2
-TOPICS = {each.event: each for each in (CONTACT_REQUESTED, DECIDED, MESSAGE_SETTLED, PROFILE_UPDATED, TRIGGERED)}
+TOPICS = {
+    each.event: each
+    for each in (
+        *(CONTACT_REQUESTED, CONTACTS_COUNTED, DECIDED, EVENT_RESOLVED),
+        *(MESSAGE_SETTLED, PROFILE_UPDATED, RESPONSE_RECEIVED, TRIGGERED),
+    )
+}
 DOCUMENT = {
     "id": "spring",
     "name": "Spring",
@@ -115,6 +127,26 @@ class Place:
             connection=self.connection,
         )
         return [each.value or b"" for each in found]
+
+
+@asynccontextmanager
+async def staged(kafka_bootstrap: str, database_url: str, topic_prefix: str) -> AsyncIterator[Place]:
+    """Topics and tables of its own, and the campaigns that are in force there."""
+    await ensure_topics(kafka_bootstrap, prefix=topic_prefix, partitions=UNITS)
+    await migrations.upgrade("campaign", database_url)
+    database = Database(database_url, application="test")
+    await database.start()
+    publisher = Publisher(kafka_bootstrap, prefix=topic_prefix)
+    await publisher.start()
+    connection = await asyncpg.connect(database_url)
+    library = SnapshotWatcher(KIND, database.connection, compile_library, Metrics("test", process=False))
+    await library.start()
+    floor = Floor("one", database, publisher, kafka_bootstrap, topic_prefix, UNITS)
+    yield Place(floor, library, connection)
+    await library.stop()
+    await connection.close()
+    await publisher.stop()
+    await database.stop()
 
 
 def _record(event: Fact) -> Record:

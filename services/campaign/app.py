@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from libs.common import operations
 from libs.common.auth import Authenticator
-from libs.common.documents import SnapshotWatcher
+from libs.common.documents import SnapshotWatcher, company, guard_routes
+from libs.common.documents.guarding import GuardedKind
 from libs.common.documents.reviewing import ApprovalPolicy
+from libs.common.documents.stopping import Guardian
 from libs.common.footing import Footing
 from libs.common.metrics import Metrics
 from libs.common.runtime import App
 from libs.common.topics import (
     CAMPAIGN_ERASED,
     CONTACT_REQUESTED,
+    CONTACTS_COUNTED,
     DECIDED,
+    EVENT_RESOLVED,
     MESSAGE_SETTLED,
     PROFILE_UPDATED,
+    RESPONSE_RECEIVED,
     TRIGGERED,
 )
 from libs.common.unit import Input, WorkerSpec
@@ -27,10 +32,14 @@ from services.campaign.api import make_router
 from services.campaign.caps import Cap
 from services.campaign.document import KIND, Library, compile_library
 from services.campaign.handlers import Counted, Deciding
-from services.campaign.policy import MARKETING, Company
+from services.campaign.law import document as policy_document
+from services.campaign.law.rows import Table
+from services.campaign.policy import MARKETING, NO_LAW, Company
+from services.campaign.results.gathering import Gathering, Keeping
 from services.campaign.settings import CampaignSettings
 
 WORKER = "campaign.decide"
+MEASURE = "campaign.measure"
 
 
 async def build(settings: CampaignSettings) -> App:
@@ -42,10 +51,19 @@ async def build(settings: CampaignSettings) -> App:
         footing.metrics,
         interval_seconds=settings.documents_poll_seconds,
     )
-    worker = footing.worker(spec_of(library, company_of(settings), _counted(footing.metrics)))
+    policies = SnapshotWatcher(
+        policy_document.KIND,
+        footing.database.connection,
+        policy_document.table_in_force,
+        footing.metrics,
+        interval_seconds=settings.documents_poll_seconds,
+    )
+    counted = _counted(footing.metrics)
+    worker = footing.worker(spec_of(library, company_of(settings), counted, lambda: policies.require().content))
+    measuring = footing.worker(measuring_spec_of(library), vital=False)
 
     async def readiness() -> Sequence[str]:
-        return [*library.problems(), *await footing.problems()]
+        return [*library.problems(), *policies.problems(), *await footing.problems()]
 
     web = create_app(
         "campaign",
@@ -54,25 +72,49 @@ async def build(settings: CampaignSettings) -> App:
         readiness=readiness,
         description=door_plate or "",
     )
-    policy = ApprovalPolicy(settings.approval_above_percent)
-    web.include_router(make_router(footing.database, library, policy))
+    settled = company.Company(settings)
+    policy = ApprovalPolicy(asked=settled.approval_above_percent)
+    web.include_router(make_router(footing.database, library, policies, policy, company_of(settings)))
+    web.include_router(guard_routes.make_router(footing.database, _guarded(settings), settled), prefix="/v1")
     web.include_router(operations.make_router(footing))
-    return App(web, resources=footing.resources, components=[library], work=[worker])
+    return App(
+        web,
+        resources=footing.resources,
+        components=[library, policies, Keeping(footing.database, footing.metrics)],
+        work=[worker, measuring, Guardian(footing.database, _guarded(settings), settled.guards, footing.metrics)],
+    )
 
 
-def spec_of(library: SnapshotWatcher[Library], company: Company, counted: Counted) -> WorkerSpec:
-    deciding = Deciding(library, company, counted)
+def measuring_spec_of(library: SnapshotWatcher[Library]) -> WorkerSpec:
+    """Beside the decisions: what customers do is written down however long that takes."""
+
+    def asked() -> frozenset[str]:
+        return frozenset(each.goal.event for each in library.require().content.by_id.values() if each.goal is not None)
+
+    gathering = Gathering(asked)
+    return WorkerSpec(MEASURE, inputs=[Input(EVENT_RESOLVED, gathering.on_resolved)], outputs=[])
+
+
+def spec_of(
+    library: SnapshotWatcher[Library], company: Company, counted: Counted, law: Callable[[], Table] = lambda: NO_LAW
+) -> WorkerSpec:
+    deciding = Deciding(library, company, counted, law)
     return WorkerSpec(
         WORKER,
         # Profiles first: what a batch brings of both is decided on the newer knowledge.
         inputs=[
             Input(PROFILE_UPDATED, deciding.on_profiles, on_erased=deciding.on_erased),
             Input(MESSAGE_SETTLED, deciding.on_settled, feedback=True),
+            Input(RESPONSE_RECEIVED, deciding.on_responses, feedback=True),
             Input(TRIGGERED, deciding.on_triggered),
         ],
-        outputs=[CONTACT_REQUESTED, DECIDED, CAMPAIGN_ERASED],
+        outputs=[CONTACT_REQUESTED, DECIDED, CONTACTS_COUNTED, CAMPAIGN_ERASED],
         on_timers=deciding.on_timers,
     )
+
+
+def _guarded(settings: CampaignSettings) -> GuardedKind:
+    return GuardedKind(KIND, "campaigns", settings.company_zone)
 
 
 def company_of(settings: CampaignSettings) -> Company:

@@ -189,6 +189,7 @@ def _decided(outcome: Outcome) -> Decided:
         cost=campaign.cost if outcome.reservation is not None else "0",
         event_id=trigger.event_id,
         rule_id=trigger.rule_id,
+        reason=trigger.reason,
     )
 
 

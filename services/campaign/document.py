@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
@@ -18,6 +19,7 @@ from libs.common.web.problems import faults_of
 from services.campaign.caps import Cap
 from services.campaign.hours import QuietHours
 from services.campaign.policy import MARKETING, Campaign
+from services.campaign.results.terms import Goal
 
 KIND = "campaign"
 CUSTOMER_ZONE = "customer"
@@ -28,6 +30,7 @@ _QUIET_CHANNELS = frozenset({"sms", "push", "call"})
 _SPAN = re.compile(r"^([1-9][0-9]{0,5})(min|h|d|w)$")
 _SECONDS_OF = {"min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN_MAX = timedelta(days=366)
+AMOUNT = r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,4})?$"
 _MINUTE = re.compile(r"^([01][0-9]|2[0-3]):([0-5][0-9])$")
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
@@ -76,6 +79,46 @@ class CapPart(_Part):
         return text
 
 
+class GoalPart(_Part):
+    """What the campaign is for, and what its report is held against. `target_percent` of the people contacted shall
+    do `event` within `within` of the decision; `response_value` is what one response is expected to leave before the
+    cost of contact; `margin_percent` is left of what the catalogue knows no margin of.
+    """
+
+    event: str = Field(max_length=100, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")
+    within: str = "14d"
+    target_percent: float = Field(gt=0, le=100)
+    until: date
+    response_value: str = Field(pattern=AMOUNT)
+    currency: str = Field("", pattern=r"^([A-Z]{3})?$")
+    margin_percent: float = Field(30, ge=-100, le=100)
+    planned_people: int = Field(10_000, ge=100, le=1_000_000_000)
+
+    @field_validator("within")
+    @classmethod
+    def _is_span(cls, text: str) -> str:
+        span_of(text)
+        return text
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def _is_day(cls, text: object) -> date:
+        try:
+            return date.fromisoformat(text) if isinstance(text, str) else _no_day(text)
+        except ValueError:
+            return _no_day(text)
+
+
+class GuardsPart(_Part):
+    """Limits of its own, in percent, above which it is paused; null for none. What is left out is the company's."""
+
+    unsubscribe_percent: float | None = Field(None, ge=0, le=100)
+    complaint_percent: float | None = Field(None, ge=0, le=100)
+    bounce_percent: float | None = Field(None, ge=0, le=100)
+    cap_block_percent: float | None = Field(None, ge=0, le=100)
+    after: int = Field(100, ge=1, le=1_000_000)
+
+
 class CampaignDocument(_Part):
     """A trigger bound to a message. What is left out has its default; `quiet_hours` null means none."""
 
@@ -91,7 +134,9 @@ class CampaignDocument(_Part):
     holdout_percent: float = Field(0, ge=0, le=50)
     valid_for: str = "3d"
     priority: int = Field(50, ge=0, le=100)
-    cost: str = Field("0", pattern=r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,4})?$")
+    cost: str = Field("0", pattern=AMOUNT)
+    goal: GoalPart | None = None
+    guards: GuardsPart | None = None
 
     @field_validator("valid_for")
     @classmethod
@@ -152,6 +197,23 @@ def campaign_of(document: CampaignDocument, version: int, ramp_percent: int = 10
         ramp_percent=ramp_percent,
         priority=document.priority,
         cost=document.cost,
+        goal=goal_of(document),
+    )
+
+
+def goal_of(document: CampaignDocument) -> Goal | None:
+    part = document.goal
+    if part is None:
+        return None
+    return Goal(
+        event=part.event,
+        window=span_of(part.within),
+        target_percent=part.target_percent,
+        until=part.until,
+        response_value=Decimal(part.response_value),
+        currency=part.currency,
+        margin_percent=part.margin_percent,
+        planned_people=part.planned_people,
     )
 
 
@@ -163,6 +225,10 @@ def _quiet_of(document: CampaignDocument) -> QuietHours | None:
     if part is None:
         return None
     return QuietHours(_minute(part.from_), _minute(part.to), None if part.zone == CUSTOMER_ZONE else part.zone)
+
+
+def _no_day(text: object) -> date:
+    raise ValueError(f'"{text}" is no day; write year, month and day, such as "2026-12-31"')
 
 
 def _minute(text: str) -> int:

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from libs.common.errors import Poison
 from libs.common.events import CHANNELS_OF_CONTACT, Consent, ProfileUpdated, RuleTriggered
+from services.campaign.law.places import Whereabouts, country_code, country_of_phone, region_code
 
 POINT_OF_CHANNEL = {"email": "email", "sms": "phone", "call": "phone", "push": "push", "webhook": "webhook"}
 """Which contact point a channel needs."""
@@ -40,15 +41,23 @@ class Standing(Struct, frozen=True, omit_defaults=True):
     suppressed: list[str] = []
     points: list[str] = []
     person_id: str = ""
+    country: str = ""
+    region: str = ""
+    phone_country: str = ""
 
 
 class Facts(Struct, frozen=True):
-    """A person, as the gates look at them. `consents` has only channels on which somebody said yes or no."""
+    """A person, as the gates look at them. `consents` has only channels on which somebody said yes or no.
+
+    `said` are those statements with their instants; `whereabouts` is what is known of the place where they are.
+    """
 
     consents: Mapping[str, bool]
     suppressed: frozenset[str]
     points: frozenset[str]
     zone: str | None
+    said: Mapping[str, Consent] = {}
+    whereabouts: Whereabouts = Whereabouts()
 
 
 class Record(Struct, frozen=True):
@@ -69,6 +78,9 @@ def record_of(profile: ProfileUpdated) -> Record:
         suppressed=sorted(profile.suppressed),
         points=sorted(name for name, value in profile.contacts.items() if value),
         person_id=profile.person_id,
+        country=country_code(profile.attributes.get("country")),
+        region=region_code(profile.attributes.get("region")),
+        phone_country=country_of_phone(profile.contacts.get("phone", "")),
     )
     return Record(standing, profile.linked)
 
@@ -81,13 +93,29 @@ def facts_of(trigger: RuleTriggered, records: Mapping[str, Record]) -> tuple[Fac
     ids = sorted({trigger.customer_id, *linked})
     others = [records[each].standing for each in ids if each != trigger.customer_id and each in records]
     everyone = [own, *others]
+    said, by_age = _newest_statements(everyone), [own, *sorted(others, key=_by_version)]
+    zone = _first(each.zone for each in by_age)
     facts = Facts(
-        consents=_newest_statements(everyone),
+        consents={channel: each.granted for channel, each in said.items()},
         suppressed=_suppressions(everyone),
         points=frozenset(point for each in everyone for point in each.points),
-        zone=own.zone or next((each.zone for each in sorted(others, key=_by_version) if each.zone), None),
+        zone=zone,
+        said=said,
+        whereabouts=_whereabouts(by_age, zone),
     )
     return facts, ids
+
+
+def _whereabouts(by_age: Sequence[Standing], zone: str | None) -> Whereabouts:
+    """The trigger's record first, then the newest: of country and region what one of them says together."""
+    named = next((each for each in by_age if each.country), None)
+    region = _first(each.region for each in by_age) if named is None else named.region
+    phone = _first(each.phone_country for each in by_age)
+    return Whereabouts("" if named is None else named.country, region or "", phone or "", zone or "")
+
+
+def _first(values: Iterable[str | None]) -> str | None:
+    return next((each for each in values if each), None)
 
 
 def _suppressions(everyone: Sequence[Standing]) -> frozenset[str]:
@@ -117,7 +145,7 @@ def _by_version(standing: Standing) -> int:
     return -standing.version
 
 
-def _newest_statements(standings: Iterable[Standing]) -> dict[str, bool]:
+def _newest_statements(standings: Iterable[Standing]) -> dict[str, Consent]:
     newest: dict[str, Consent] = {}
     for standing in standings:
         for channel, said in standing.consents.items():
@@ -125,7 +153,7 @@ def _newest_statements(standings: Iterable[Standing]) -> dict[str, bool]:
             # Of two statements of one moment the refusal counts.
             if known is None or (said.at, not said.granted) > (known.at, not known.granted):
                 newest[channel] = said
-    return {channel: said.granted for channel, said in newest.items()}
+    return newest
 
 
 def _with_snapshot(copy: Standing, trigger: RuleTriggered) -> Standing:
@@ -138,7 +166,7 @@ def _with_snapshot(copy: Standing, trigger: RuleTriggered) -> Standing:
     said_here = (OPEN_COMPLAINT, SUPPRESSED)
     suppressed = {reason for reason in copy.suppressed if reason not in said_here}
     suppressed.update(reason for reason in said_here if profile.get(reason) is True)
-    zone = profile.get("zone")
+    zone, country = profile.get("zone"), country_code(profile.get("country"))
     return Standing(
         version=version,
         consents=_consents_in(profile, copy, trigger.occurred_at),
@@ -146,12 +174,17 @@ def _with_snapshot(copy: Standing, trigger: RuleTriggered) -> Standing:
         suppressed=sorted(suppressed),
         # The snapshot does not speak of points beyond those three.
         points=sorted(points | set(copy.points).difference(_POINTS_IN_SNAPSHOT)),
+        country=country or copy.country,
+        # Of another country the old region is none.
+        region=region_code(profile.get("region")) or (copy.region if country in ("", copy.country) else ""),
+        phone_country=copy.phone_country,
     )
 
 
 def _consents_in(profile: Mapping[str, Any], copy: Standing, at: datetime) -> dict[str, Consent]:
     """Statements without a time: one that the copy has too is as old as there, others as the trigger."""
-    found: dict[str, Consent] = {}
+    # Purposes beside a channel are not in the snapshot; without its marketing none of them counts.
+    found = {key: said for key, said in copy.consents.items() if ":" in key}
     for channel in CHANNELS_OF_CONTACT:
         granted = profile.get(f"consent_{channel}")
         if isinstance(granted, bool):

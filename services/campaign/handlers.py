@@ -11,13 +11,16 @@ import msgspec
 from libs.common import timers
 from libs.common.documents import SnapshotWatcher
 from libs.common.errors import NotCaughtUp, Poison
-from libs.common.events import CampaignErased, Fact, MessageSettled, ProfileUpdated, RuleTriggered
+from libs.common.events import CampaignErased, Fact, MessageSettled, ProfileUpdated, ResponseReceived, RuleTriggered
 from libs.common.timers import Timer
 from libs.common.unit import Message, UnitTx
 from services.campaign import decisions, store
 from services.campaign.decisions import RESERVATION, Deferral, Occasion
 from services.campaign.document import Library
 from services.campaign.facts import Record, record_of
+from services.campaign.guard import counting
+from services.campaign.guard.store import react
+from services.campaign.law.rows import Table
 from services.campaign.policy import Company, longest_window
 
 Counted = Callable[[str, str], None]
@@ -27,9 +30,12 @@ _DEFERRAL = msgspec.json.Decoder(Deferral)
 
 
 class Deciding:
-    def __init__(self, library: SnapshotWatcher[Library], company: Company, counted: Counted) -> None:
+    def __init__(
+        self, library: SnapshotWatcher[Library], company: Company, counted: Counted, law: Callable[[], Table]
+    ) -> None:
         self._library = library
         self._company = company
+        self._law = law
         self._counted = counted
 
     async def on_profiles(self, batch: Sequence[Message[ProfileUpdated]], tx: UnitTx) -> Sequence[Fact]:
@@ -55,9 +61,14 @@ class Deciding:
             known = last.get(message_id)
             if known is None or known.settled_at <= message.event.settled_at:
                 last[message_id] = message.event
-        await store.settle(tx, last)
+        contacts = await store.settle(tx, last)
         await tx.cancel_timers([f"{RESERVATION}{message_id}" for message_id in sorted(last)])
-        return []
+        return await counting.note(tx, self._company.zone, counting.of_contacts(contacts, tx.now))
+
+    async def on_responses(self, batch: Sequence[Message[ResponseReceived]], tx: UnitTx) -> Sequence[Fact]:
+        """Who unsubscribes, complains or cannot be reached is counted for what brought the contact about."""
+        reacted = await react(tx, counting.bits_of(message.event for message in batch))
+        return await counting.note(tx, self._company.zone, counting.of_reactions(reacted))
 
     async def on_triggered(self, batch: Sequence[Message[RuleTriggered]], tx: UnitTx) -> Sequence[Fact]:
         library = self._in_force(tx)
@@ -92,12 +103,13 @@ class Deciding:
         people = decisions.people_of(occasions.values(), await store.load_records(tx, asked))
         await store.lock_people(tx, {person.id for person in people.values() if len(person.ids) > 1})
         ids = {each for person in people.values() for each in person.ids}
-        window = longest_window(library.by_id.values(), self._company)
+        company = msgspec.structs.replace(self._company, law=self._law())
+        window = longest_window(library.by_id.values(), company)
         known = decisions.Known(
             people=people,
             contacts=await store.load_contacts(tx, ids, tx.now - window - timedelta(seconds=1)),
             switched_off=await store.switched_off(tx),
-            company=self._company,
+            company=company,
             now=tx.now,
         )
         outcomes = decisions.decide(occasions, known)
@@ -106,7 +118,8 @@ class Deciding:
         await tx.set_timers(decisions.timers_from(outcomes))
         for outcome in outcomes:
             self._counted(outcome.decision.outcome, outcome.decision.gate)
-        return decisions.facts_from(outcomes)
+        told = await counting.note(tx, self._company.zone, counting.of_outcomes(outcomes, tx.now))
+        return [*decisions.facts_from(outcomes), *told]
 
     def _in_force(self, tx: UnitTx) -> Library:
         """The campaigns of the newest snapshot; never an older one than this unit has already decided by."""

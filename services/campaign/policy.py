@@ -1,6 +1,6 @@
 """May this campaign contact this person now? The gates, in their one order, with the reason of each. Pure.
 
-    switch → eligibility → suppression → consent → quiet_hours → holdout → cap → channel
+    switch → eligibility → suppression → consent → policy → quiet_hours → holdout → cap → channel
 
 The first gate that does not let pass decides, and nothing behind it can overrule it. Holdout is drawn behind
 every gate that looks at the person, so that those held out would have been contacted, and behind the choice
@@ -21,12 +21,21 @@ from libs.common.events import Conditions, GateVerdict
 from services.campaign.caps import Cap, Contact, used
 from services.campaign.facts import OPEN_COMPLAINT, POINT_OF_CHANNEL, Facts
 from services.campaign.hours import QuietHours, is_quiet, next_allowed, zone_of
+from services.campaign.law import judging
+from services.campaign.law.judging import FORBIDDEN, LATER, Asked
+from services.campaign.law.places import places_of
+from services.campaign.law.rows import Table, table_of
+from services.campaign.results.terms import Goal
 
 PASS, DENY, DEFER, HOLD_OUT = "pass", "deny", "defer", "holdout"
 OUTCOME_OF_VERDICT = {PASS: "contact", DENY: "denied", DEFER: "deferred", HOLD_OUT: "holdout"}
 
 MARKETING, TRANSACTIONAL, SERVICE = "marketing", "transactional", "service"
 CLASSES = (MARKETING, TRANSACTIONAL, SERVICE)
+ZONES_SHOWN_MAX = 5
+"""Of somebody whose zone is unknown in a large country; all of them count."""
+
+NO_LAW = table_of(0, ())
 
 _BINDS_MARKETING_ALONE = frozenset({OPEN_COMPLAINT, "complained"})
 """Whoever complained still gets the receipt and the apology; every other reason binds all classes."""
@@ -48,16 +57,18 @@ class Campaign(Struct, frozen=True):
     ramp_percent: int = 100
     priority: int = 50
     cost: str = "0"
+    goal: Goal | None = None
 
 
 class Company(Struct, frozen=True):
     """What holds for all campaigns: `zone` stands in where a customer's is unknown; `caps` are by class.
 
-    Such a cap counts the contacts of its class on one channel.
+    Such a cap counts the contacts of its class on one channel. `law` is the policy table in force.
     """
 
     zone: str
     caps: Mapping[str, Cap]
+    law: Table = NO_LAW
 
 
 class Situation(Struct, frozen=True):
@@ -98,7 +109,7 @@ def evaluate(situation: Situation) -> Decision:
         if verdict.verdict != PASS:
             break
     last = trace[-1]
-    defer_until = _resume_at(situation) if last.verdict == DEFER else None
+    defer_until = _resume_at(situation, last.gate) if last.verdict == DEFER else None
     return Decision(OUTCOME_OF_VERDICT[last.verdict], last.gate, trace, defer_until)
 
 
@@ -144,6 +155,25 @@ def consent(situation: Situation) -> GateVerdict:
         return GateVerdict("consent", PASS, values=values)
     detail = "never asked" if granted is None else "refused or withdrawn"
     return GateVerdict("consent", DENY, detail, values)
+
+
+def policy(situation: Situation) -> GateVerdict:
+    """What the law of the recipient's place says, by the table; every row that binds is named."""
+    asked, law = _asked(situation), situation.company.law
+    ruling = judging.judge(law, asked)
+    values: dict[str, Any] = {"version": law.version, "places": list(asked.places.countries), "rows": list(ruling.rows)}
+    if asked.places.region:
+        values["region"] = asked.places.region
+    if ruling.by:
+        values |= {"by": list(ruling.by), "zones": list(asked.places.zones[:ZONES_SHOWN_MAX])}
+    if ruling.verdict == FORBIDDEN:
+        return GateVerdict("policy", DENY, ruling.detail, values)
+    if ruling.verdict != LATER or ruling.until is None:
+        return GateVerdict("policy", PASS, values=values)
+    values["until"] = _text(ruling.until)
+    if ruling.until > situation.valid_until:
+        return GateVerdict("policy", DENY, "stale before the lawful hours begin", values)
+    return GateVerdict("policy", DEFER, ruling.detail, values)
 
 
 def quiet_hours(situation: Situation) -> GateVerdict:
@@ -192,17 +222,25 @@ def channel(situation: Situation) -> GateVerdict:
     return GateVerdict("channel", PASS, values={"channel": campaign.channel, "template": campaign.template})
 
 
-GATES: tuple[Gate, ...] = (switch, eligibility, suppression, consent, quiet_hours, holdout, cap, channel)
+GATES: tuple[Gate, ...] = (switch, eligibility, suppression, consent, policy, quiet_hours, holdout, cap, channel)
 
 
 def conditions(situation: Situation) -> Conditions:
     """What must still hold when the message is claimed for sending, which may be much later."""
-    campaign, quiet = situation.campaign, situation.campaign.quiet
-    consents = [] if campaign.class_ == TRANSACTIONAL else [campaign.channel]
-    if quiet is None:
-        return Conditions(situation.valid_until, consents)
-    from_minute, to_minute = quiet.allowed_minutes
-    return Conditions(situation.valid_until, consents, zone_in_force(situation), from_minute, to_minute)
+    campaign, quiet, law = situation.campaign, situation.campaign.quiet, situation.company.law
+    asked = _asked(situation)
+    months = judging.consents_to_hold(law, asked)
+    from_minute, to_minute = (None, None) if quiet is None else quiet.allowed_minutes
+    return Conditions(
+        valid_until=situation.valid_until,
+        consents=[] if campaign.class_ == TRANSACTIONAL else [campaign.channel],
+        zone=None if quiet is None else zone_in_force(situation),
+        from_minute=from_minute,
+        to_minute=to_minute,
+        lawful=judging.hours_to_hold(law, asked, situation.valid_until),
+        consent_months=months,
+        consent_zones=list(asked.places.zones) if any(months.values()) else [],
+    )
 
 
 def zone_in_force(situation: Situation) -> str:
@@ -227,7 +265,13 @@ def share_of(person_id: str, campaign_id: str, purpose: str = "holdout") -> floa
 def longest_window(campaigns: Iterable[Campaign], company: Company) -> timedelta:
     """How far back contacts can still count."""
     own = [campaign.cap.per for campaign in campaigns if campaign.cap is not None]
+    own += [row.cap.per for row in company.law.rows if row.cap is not None]
     return max([*own, *(each.per for each in company.caps.values())], default=timedelta(0))
+
+
+def policy_version_of(trace: Iterable[GateVerdict]) -> int | None:
+    """Of the table by which was decided; None where another gate did before it was asked."""
+    return next((each.values["version"] for each in trace if each.gate == "policy"), None)
 
 
 def _caps(situation: Situation) -> Iterator[tuple[str, Cap, list[Contact]]]:
@@ -239,6 +283,17 @@ def _caps(situation: Situation) -> Iterator[tuple[str, Cap, list[Contact]]]:
     if company is not None:
         kind = (campaign.channel, campaign.class_)
         yield "company", company, [each for each in contacts if (each.channel, each.class_) == kind]
+    asked = _asked(situation)
+    for row in situation.company.law.rows_for(asked.class_, asked.channel, asked.places):
+        if row.cap is not None:
+            bound = [each for each in contacts if each.channel in row.channels and each.class_ in row.classes]
+            yield f"law {row.id}", row.cap, bound
+
+
+def _asked(situation: Situation) -> Asked:
+    campaign, facts = situation.campaign, situation.facts
+    places = places_of(facts.whereabouts, situation.company.zone)
+    return Asked(campaign.class_, campaign.channel, places, facts.said, situation.now)
 
 
 def _binds(reason: str, campaign: Campaign) -> bool:
@@ -254,7 +309,9 @@ def _binds(reason: str, campaign: Campaign) -> bool:
     return campaign.class_ == MARKETING or cause not in _BINDS_MARKETING_ALONE
 
 
-def _resume_at(situation: Situation) -> datetime | None:
+def _resume_at(situation: Situation, gate: str) -> datetime | None:
+    if gate == "policy":
+        return judging.judge(situation.company.law, _asked(situation)).until
     quiet, zone = situation.campaign.quiet, zone_of(zone_in_force(situation))
     return None if quiet is None or zone is None else next_allowed(situation.now, quiet, zone)
 

@@ -15,11 +15,14 @@ from libs.common.events import ERASED_VERSION, MessageSettled
 from services.campaign.caps import Contact
 from services.campaign.decisions import Outcome
 from services.campaign.facts import SUPPRESSED, Record, Standing
+from services.campaign.guard.store import Cause
+from services.campaign.policy import policy_version_of
+from services.campaign.simulating import PastContact
 
 _STANDING = msgspec.json.Decoder(Standing)
 _LIST_COLUMNS = (
     "decision_id, trigger_id, campaign_id, campaign_version, customer_id, person_id, outcome, gate, channel,"
-    " cost, event_id, rule_id, decided_at, defer_until, trace"
+    " cost, event_id, rule_id, decided_at, defer_until, trace, policy_version"
 )
 
 
@@ -33,11 +36,13 @@ async def save_records(tx: Tx, unit: int, records: Mapping[str, Record]) -> None
         return
     await tx.execute(
         """
-        INSERT INTO customer (unit, customer_id, version, linked, body)
-        SELECT $1, id, version, ARRAY(SELECT jsonb_array_elements_text(linked)), body
-        FROM unnest($2::text[], $3::bigint[], $4::jsonb[], $5::bytea[]) AS new (id, version, linked, body)
+        INSERT INTO customer (unit, customer_id, version, linked, body, person_id)
+        SELECT $1, id, version, ARRAY(SELECT jsonb_array_elements_text(linked)), body, person
+        FROM unnest($2::text[], $3::bigint[], $4::jsonb[], $5::bytea[], $6::text[])
+             AS new (id, version, linked, body, person)
         ON CONFLICT (customer_id) DO UPDATE
-        SET unit = excluded.unit, version = excluded.version, linked = excluded.linked, body = excluded.body
+        SET unit = excluded.unit, version = excluded.version, linked = excluded.linked, body = excluded.body,
+            person_id = excluded.person_id
         WHERE customer.version < excluded.version
         """,
         unit,
@@ -46,6 +51,7 @@ async def save_records(tx: Tx, unit: int, records: Mapping[str, Record]) -> None
         # PostgreSQL has no arrays of arrays of different lengths.
         [msgspec.json.encode(records[each].linked).decode() for each in ids],
         [msgspec.json.encode(records[each].standing) for each in ids],
+        [records[each].standing.person_id for each in ids],
     )
 
 
@@ -72,7 +78,7 @@ async def erase_records(tx: Tx, unit: int, customer_ids: Collection[str]) -> dic
         INSERT INTO customer (unit, customer_id, version, linked, body)
         SELECT $1, id, $3, '{}', $4 FROM unnest($2::text[]) AS id
         ON CONFLICT (customer_id) DO UPDATE
-        SET version = excluded.version, linked = excluded.linked, body = excluded.body
+        SET version = excluded.version, linked = excluded.linked, body = excluded.body, person_id = ''
         WHERE customer.version < excluded.version
         RETURNING customer_id, (xmax <> 0)::integer AS known
         """,
@@ -131,43 +137,76 @@ async def load_contacts(tx: Tx, customer_ids: Collection[str], since: datetime) 
     return found
 
 
+async def past_contacts(tx: Tx, customer_ids: Collection[str], since: datetime) -> dict[str, list[PastContact]]:
+    """Every contact that may have counted after `since`, with when it was reserved and how it ended, by record.
+
+    One that was never settled and is free again was given back without a word: when, nobody wrote down.
+    """
+    rows = await tx.fetch(
+        """
+        SELECT customer_id, campaign_id, channel, class, reserved_at, settled_at, state <> 'released' AS contacted
+        FROM contact
+        WHERE customer_id = ANY($1)
+          AND (state = 'reserved' OR settled_at > $2)
+        """,
+        sorted(customer_ids),
+        since,
+    )
+    found: dict[str, list[PastContact]] = {}
+    for row in rows:
+        customer_id, *rest = row.values()
+        found.setdefault(customer_id, []).append(PastContact(*rest))
+    return found
+
+
 async def reserve(tx: Tx, unit: int, outcomes: Sequence[Outcome]) -> None:
-    kept = sorted(outcome.reservation for outcome in outcomes if outcome.reservation is not None)
+    kept = sorted((each.reservation, each.decision_id) for each in outcomes if each.reservation is not None)
     if not kept:
         return
     await tx.copy(
         "contact",
         (
             *("message_id", "unit", "customer_id", "person_id", "campaign_id", "channel", "class"),
-            *("state", "reserved_at"),
+            *("state", "reserved_at", "decision_id"),
         ),
         [
             (
                 *(each.message_id, unit, each.customer_id, each.person_id),
                 *(each.contact.campaign_id, each.contact.channel, each.contact.class_),
-                *("reserved", each.contact.at),
+                *("reserved", each.contact.at, decision_id),
             )
-            for each in kept
+            for each, decision_id in kept
         ],
     )
 
 
-async def settle(tx: Tx, settled: Mapping[UUID, MessageSettled]) -> None:
-    """Commits or gives back; the last word on a message stands, in whatever order the words come."""
+async def settle(tx: Tx, settled: Mapping[UUID, MessageSettled]) -> list[Cause]:
+    """Commits or gives back; the last word on a message stands, in whatever order the words come.
+
+    Returns what brought about each that has become a contact now.
+    """
     ids = sorted(settled)
-    if ids:
-        await tx.execute(
-            """
+    if not ids:
+        return []
+    rows = await tx.fetch(
+        """
+        WITH settled AS (
             UPDATE contact SET state = CASE WHEN new.contacted THEN 'committed' ELSE 'released' END,
                                settled_at = new.at
             FROM unnest($1::uuid[], $2::boolean[], $3::timestamptz[]) AS new (message_id, contacted, at)
+            JOIN contact was ON was.message_id = new.message_id
             WHERE contact.message_id = new.message_id
               AND (contact.settled_at IS NULL OR contact.settled_at <= new.at)
-            """,
-            ids,
-            [settled[each].contacted for each in ids],
-            [settled[each].settled_at for each in ids],
+            RETURNING contact.decision_id, new.contacted AND was.state <> 'committed' AS made
         )
+        SELECT campaign_id, campaign_version, rule_id, rule_version FROM settled JOIN decision USING (decision_id)
+        WHERE made
+        """,
+        ids,
+        [settled[each].contacted for each in ids],
+        [settled[each].settled_at for each in ids],
+    )
+    return [Cause(*row) for row in rows]
 
 
 async def expire(tx: Tx, message_ids: Sequence[UUID]) -> None:
@@ -196,14 +235,16 @@ async def save_decisions(tx: Tx, unit: int, outcomes: Sequence[Outcome]) -> None
     await tx.execute(
         """
         INSERT INTO decision (unit, decision_id, trigger_id, campaign_id, campaign_version, customer_id,
-                              person_id, outcome, gate, channel, cost, event_id, rule_id, decided_at,
-                              defer_until, trace)
+                              person_id, outcome, gate, channel, cost, event_id, rule_id, rule_version, decided_at,
+                              defer_until, trace, policy_version)
         SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::text[],
                                  $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
-                                 $14::timestamptz[], $15::timestamptz[], $16::bytea[])
+                                 $14::integer[], $15::timestamptz[], $16::timestamptz[], $17::bytea[],
+                                 $18::integer[])
         ON CONFLICT (decision_id) DO UPDATE
         SET campaign_version = excluded.campaign_version, outcome = excluded.outcome, gate = excluded.gate,
             cost = excluded.cost, decided_at = excluded.decided_at, trace = excluded.trace,
+            policy_version = excluded.policy_version,
             defer_until = coalesce(excluded.defer_until, decision.defer_until)
         """,
         unit,
@@ -218,8 +259,9 @@ def _decision_row(outcome: Outcome) -> tuple[Any, ...]:
         *(trigger.trigger_id, campaign.id, campaign.version, trigger.customer_id, outcome.situation.person_id),
         *(decision.outcome, decision.gate, campaign.channel),
         campaign.cost if outcome.reservation is not None else "0",
-        *(trigger.event_id, trigger.rule_id, outcome.situation.now, decision.defer_until),
+        *(trigger.event_id, trigger.rule_id, trigger.rule_version, outcome.situation.now, decision.defer_until),
         msgspec.json.encode(decision.trace),
+        policy_version_of(decision.trace),
     )
 
 

@@ -276,3 +276,41 @@ async def test_a_contact_that_is_still_pending_counts_however_old_it_is(call: Ca
     async with call.database.transaction() as tx:
         counted = await store.load_contacts(tx, ["c1"], NOON + timedelta(days=300))
     assert [each.pending for each in counted["c1"]] == [True]
+
+
+async def test_a_campaign_shows_how_near_each_limit_is_and_says_who_paused_it(call: Caller) -> None:
+    wrong = await call("POST", "/v1/campaigns", json=DOCUMENT | {"guards": {"bounce_percent": -1, "complaints": 1}})
+    assert {each["pointer"] for each in wrong.json()["errors"]} == {"#/guards/bounce_percent", "#/guards/complaints"}
+    await call("POST", "/v1/campaigns", json=DOCUMENT | {"guards": {"unsubscribe_percent": None, "after": 500}})
+    early = await call("GET", "/v1/campaigns/welcome/guards")
+    assert early.status_code == 409 and "activate one" in early.json()["detail"]
+    assert (await call("GET", "/v1/campaigns/other/guards")).status_code == 404
+    await call("POST", "/v1/campaigns/welcome/activate", json={"ramp_percent": 1})
+    ramped = await call("POST", "/v1/campaigns/welcome/ramp", json={"percent": 25})
+    assert (ramped.status_code, ramped.json()["ramp_percent"]) == (200, 25)
+    assert call.library.require().content.by_id["welcome"].ramp_percent == 25
+    found = (await call("GET", "/v1/campaigns/welcome/guards", role="viewer")).json()
+    assert (found["ramp_percent"], found["after"], found["by_day"], found["paused"]) == (25, 500, [], None)
+    limits = {each["name"]: (each["state"], each["own"], each["limit_percent"]) for each in found["limits"]}
+    assert limits["unsubscribe"] == ("off", True, None)
+    assert limits["complaint"] == ("too_few", False, 0.1)
+    await call("POST", "/v1/campaigns/welcome/pause", json={"note": "a typo"})
+    paused = (await call("GET", "/v1/campaigns/welcome")).json()
+    assert (paused["paused_by"], paused["paused_because"]) == ("the-marketer", "a typo")
+    stop = (await call("GET", "/v1/campaigns/welcome/guards")).json()["paused"]
+    assert (stop["by"], stop["note"], stop["figures"]) == ("the-marketer", "a typo", [])
+
+
+async def test_an_admin_sets_from_which_reach_on_a_campaign_needs_approval(call: Caller) -> None:
+    await call("POST", "/v1/campaigns", json=DOCUMENT)
+    wanted = (await call("GET", "/v1/company")).json()["document"] | {"approval_above_percent": 5}
+    for role in ("marketer", "approver", "operator"):
+        assert (await call("PUT", "/v1/company", role=role, json=wanted)).status_code == 403
+    done = await call("PUT", "/v1/company", role="admin", json=wanted, headers={"If-Match": '"0"'})
+    assert (done.status_code, done.headers["etag"]) == (200, '"2"')
+    refused = await call("POST", "/v1/campaigns/welcome/activate", json={"reach_percent": 6})
+    assert refused.status_code == 409 and "above 5 % it needs approval" in refused.json()["detail"]
+    small = await call("POST", "/v1/campaigns/welcome/activate", json={"reach_percent": 6, "ramp_percent": 50})
+    assert small.status_code == 200
+    larger = await call("POST", "/v1/campaigns/welcome/ramp", json={"percent": 90, "reach_percent": 6})
+    assert larger.status_code == 409, "a ramp is no way around it"

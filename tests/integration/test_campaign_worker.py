@@ -7,41 +7,22 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 
-from libs.common import clock, documents, migrations
-from libs.common.db import Database
-from libs.common.documents import SnapshotWatcher
+from libs.common import clock, documents
 from libs.common.events import ContactRequested, Decided, Fact
-from libs.common.kafka import Publisher, ensure_topics
-from libs.common.metrics import Metrics
 from libs.common.topics import partition_of
-from libs.common.unit import Floor
 from services.campaign import store
-from services.campaign.document import KIND, compile_library
+from services.campaign.document import KIND
 from tests.campaign_situations import profile
-from tests.campaign_stage import DOCUMENT, UNITS, Place, customer, fired, running, settled
+from tests.campaign_stage import DOCUMENT, UNITS, Place, customer, fired, running, settled, staged
 
 
 @pytest.fixture
 async def place(kafka_bootstrap: str, database_url: str, topic_prefix: str) -> AsyncIterator[Place]:
-    await ensure_topics(kafka_bootstrap, prefix=topic_prefix, partitions=UNITS)
-    await migrations.upgrade("campaign", database_url)
-    database = Database(database_url, application="test")
-    await database.start()
-    publisher = Publisher(kafka_bootstrap, prefix=topic_prefix)
-    await publisher.start()
-    connection = await asyncpg.connect(database_url)
-    library = SnapshotWatcher(KIND, database.connection, compile_library, Metrics("test", process=False))
-    await library.start()
-    floor = Floor("one", database, publisher, kafka_bootstrap, topic_prefix, UNITS)
-    yield Place(floor, library, connection)
-    await library.stop()
-    await connection.close()
-    await publisher.stop()
-    await database.stop()
+    async with staged(kafka_bootstrap, database_url, topic_prefix) as place:
+        yield place
 
 
 OUTCOMES = "SELECT outcome, gate, count(*)::int FROM decision GROUP BY 1, 2 ORDER BY 1, 2"
@@ -70,7 +51,7 @@ async def test_a_trigger_becomes_a_decision_and_a_request_that_delivery_commits(
         await place.until("SELECT count(*)::int FROM timer", [(0,)])
     [decided] = await place.published(Decided)
     assert decided.decision_id == requested.decision_id
-    assert [each.verdict for each in decided.trace] == ["pass"] * 8
+    assert [each.verdict for each in decided.trace] == ["pass"] * 9
 
 
 async def test_a_hundred_triggers_at_once_never_exceed_the_cap(place: Place) -> None:

@@ -75,6 +75,11 @@ def test_a_contact_is_decided_requested_and_reserved() -> None:
     assert timer.due == requested.conditions.valid_until + timedelta(days=1)
 
 
+def test_a_decision_says_for_what_reason_its_trigger_fired() -> None:
+    outcomes = _decide([trigger(reason="price")], _library(campaign()))
+    assert [each.reason for each in decisions.facts_from(outcomes) if isinstance(each, Decided)] == ["price"]
+
+
 def test_nobody_is_asked_to_contact_who_is_denied_or_held_out() -> None:
     refusing = {"c1": record(consents={})}
     for library, records in (

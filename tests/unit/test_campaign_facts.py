@@ -10,6 +10,7 @@ import pytest
 from libs.common.errors import Poison
 from libs.common.events import Consent, ProfileUpdated
 from services.campaign.facts import facts_of, person_of, record_of
+from services.campaign.law.places import Whereabouts
 from tests.campaign_situations import NOON, profile, record, trigger
 
 HOUR = timedelta(hours=1)
@@ -128,3 +129,30 @@ def test_that_one_address_is_dead_does_not_forbid_the_living_one_of_another_reco
         "wrong:email",
         "wrong:phone",
     }
+
+
+def test_where_somebody_is_follows_from_what_they_named_and_their_number_and_only_the_country_is_kept() -> None:
+    told = ProfileUpdated(
+        "c1", "p1", 7, {"phone": "+821012345678"}, zone="Asia/Tokyo", attributes={"country": "us", "region": "TX"}
+    )
+    known, _ = facts_of(trigger(), {"c1": record_of(told)})
+    assert known.whereabouts == Whereabouts("US", "TX", "KR", "Asia/Tokyo")
+    newer = trigger(profile=profile(version=8, country="DE", zone="Europe/Berlin"))
+    assert facts_of(newer, {"c1": record_of(told)})[0].whereabouts == Whereabouts("DE", "", "KR", "Europe/Berlin")
+    nonsense = ProfileUpdated("c1", "p1", 7, {"phone": "no"}, attributes={"country": "Korea", "region": 7})
+    assert facts_of(trigger(), {"c1": record_of(nonsense)})[0].whereabouts == Whereabouts()
+
+
+def test_of_linked_records_country_and_region_are_those_that_one_of_them_says_together() -> None:
+    records = {
+        "c1": record(linked=["c1", "c2"], region="FL", zone=None),
+        "c2": record(linked=["c1", "c2"], country="KR", region="11", zone="Asia/Seoul"),
+    }
+    assert facts_of(trigger(), records)[0].whereabouts == Whereabouts("KR", "11", "", "Asia/Seoul")
+
+
+def test_a_consent_to_nights_outlives_a_newer_profile_in_the_trigger_which_cannot_speak_of_it() -> None:
+    night = Consent(True, NOON - 30 * 24 * HOUR)
+    copy = record(version=3, consents={"sms": night, "sms:night": night})
+    fired = trigger(profile=profile(version=4, consent_sms=True, has_phone=True))
+    assert facts_of(fired, {"c1": copy})[0].said == {"sms": night, "sms:night": night}

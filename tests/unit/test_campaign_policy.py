@@ -16,7 +16,7 @@ from services.campaign.hours import QuietHours
 from services.campaign.policy import Situation, evaluate
 from tests.campaign_situations import COMPANY, NOON, WILLING, campaign, contact, facts, situation
 
-ORDER = ["switch", "eligibility", "suppression", "consent", "quiet_hours", "holdout", "cap", "channel"]
+ORDER = ["switch", "eligibility", "suppression", "consent", "policy", "quiet_hours", "holdout", "cap", "channel"]
 NIGHT = QuietHours(20 * 60, 9 * 60)
 LATE = datetime(2026, 3, 4, 14, 0, tzinfo=UTC)
 """Eleven at night in Seoul."""

@@ -21,7 +21,10 @@ class VerdictView(BaseModel):
 
 
 class DecisionView(BaseModel):
-    """One trigger for one campaign, decided. `gate` decided; `trace` is the whole way up to it."""
+    """One trigger for one campaign, decided. `gate` decided; `trace` is the whole way up to it.
+
+    `policy_version` is that of the table of laws, null where another gate decided before it was asked.
+    """
 
     decision_id: UUID
     trigger_id: str
@@ -38,6 +41,7 @@ class DecisionView(BaseModel):
     decided_at: datetime
     defer_until: datetime | None
     trace: list[VerdictView]
+    policy_version: int | None = None
 
     @classmethod
     def of(cls, row: Row) -> Self:
