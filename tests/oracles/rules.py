@@ -6,6 +6,7 @@ at one instant counts as the later one is the engine's choice, and is asked of i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from services.rules.engine.state import digest
 from tests.oracles.rules_in_time import Sequences, Standing
+from tests.oracles.rules_segments import Segments
 
 UNIT_MS = {"s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,7 +23,7 @@ Firing = tuple[str, str, str]
 
 
 class Oracle:
-    def __init__(self, rules: list[dict[str, Any]], company_zone: str) -> None:
+    def __init__(self, rules: list[dict[str, Any]], company_zone: str, segments: Sequence[dict[str, Any]] = ()) -> None:
         self.rules = sorted(rules, key=lambda rule: str(rule["id"]))
         self.company_zone = company_zone
         self.events: list[dict[str, Any]] = []
@@ -30,11 +32,13 @@ class Oracle:
         self.triggers: set[Firing] = set()
         self.linked: dict[str, list[str]] = {}
         self.sequences, self.standing = Sequences(self), Standing(self)
+        self.segments = Segments(self, segments)
 
     def on_event(self, event: dict[str, Any]) -> None:
         if any(e["id"] == event["id"] and e["customer"] == event["customer"] for e in self.events):
             return
         self.linked[event["customer"]] = event["linked"]
+        self.segments.before_event(event)
         was_below = {rule["id"]: self._below(rule, event) for rule in self._of("measure", event)}
         self.events.append(event)
         for rule in self._of("absence", event):
@@ -49,6 +53,7 @@ class Oracle:
                 self.sequences.on_event(rule, event)
             elif rule["when"]["type"] in ("dormancy", "date", "deviation"):
                 self.standing.on_event(rule, event)
+        self.segments.on_event(event)
 
     def on_clock(self, clock_ms: int) -> None:
         rules = {rule["id"]: rule for rule in self.rules}
@@ -63,6 +68,7 @@ class Oracle:
             if now is None:
                 break
             self.standing.on_due(rules[now[1]], now[2])
+        self.segments.on_clock(clock_ms)
 
     # --- what the other kinds ask -----------------------------------------------------------------------------
 
@@ -176,7 +182,7 @@ class Oracle:
     ) -> None:
         latest = event or [each for each in self.events if each["customer"] == customer][-1]
         profile = latest["profile"]
-        if not all(self._holds(rule, each, customer, at_ms, profile) for each in rule.get("who", [])):
+        if not all(self.holds(rule, each, customer, at_ms, profile) for each in rule.get("who", [])):
             return
         limits = rule.get("limits", {})
         before = [t for r, c, t in self.fired if r == rule["id"] and c in self.person(customer)]
@@ -191,13 +197,17 @@ class Oracle:
         self.fired.append((rule["id"], customer, at_ms))
         self.triggers.add((rule["id"], customer, event_id))
 
-    def _holds(
+    def holds(
         self, rule: dict[str, Any], condition: dict[str, Any], customer: str, at_ms: int, profile: dict[str, Any]
     ) -> bool:
         if "any" in condition:
-            return any(self._holds(rule, each, customer, at_ms, profile) for each in condition["any"])
+            return any(self.holds(rule, each, customer, at_ms, profile) for each in condition["any"])
         if "not" in condition:
-            return not self._holds(rule, condition["not"], customer, at_ms, profile)
+            return not self.holds(rule, condition["not"], customer, at_ms, profile)
+        if "in_segment" in condition:
+            return self.segments.is_in(condition["in_segment"], customer, at_ms, profile)
+        if condition.get("op") == "changed_within":
+            return self.segments.has_changed_within(rule, condition, customer, at_ms, profile)
         if "measure" in condition:
             worth = self._worth(rule, condition["measure"], customer, at_ms, profile)
             return worth is not None and compare(condition["op"], worth, condition["value"])

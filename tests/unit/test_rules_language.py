@@ -106,8 +106,8 @@ def test_a_fault_is_named_where_it_is(document: Document, path: str, value: Any,
         ({"field": "event.amount", "op": "in", "value": "x"}, "/value", "needs a list"),
         ({"field": "event.amount", "op": "is", "value": ["x"]}, "/value", "for several use in"),
         ({"field": "profile.tier", "op": "is", "value": "x"}, "/field", "fields begin with event."),
-        ({"field": "event.a", "op": "changed_within", "value": "3d"}, "/op", "does not work yet"),
-        ({"in_segment": "staff"}, "/in_segment", "segments do not work yet"),
+        ({"field": "event.a", "op": "changed_within", "value": "3d"}, "/op", "asks about a field of the profile"),
+        ({"in_segment": "staff"}, "/in_segment", "in who only"),
         ({}, "", "needs exactly one of field"),
         ({"field": "event.a", "any": [], "op": "exists"}, "/any", "needs at least 1"),
         ({"field": "event.a", "op": "exists", "value": 1}, "/value", "goes without a value"),
@@ -164,9 +164,22 @@ def test_a_run_is_asked_for_the_events_that_it_has() -> None:
     assert list(found) == ["/emit/include/no"]
 
 
-def test_a_kind_that_does_not_work_yet_is_refused_by_naming_those_that_do() -> None:
-    detail = faults({**BASKET, "when": {"type": "segment", "segment": "vip", "moves": "out"}})["/when/type"]
-    assert "the kinds that work are event, measure, sequence, absence, change, date, dormancy, deviation" in detail
+@pytest.mark.parametrize(
+    ("condition", "pointer", "detail"),
+    [
+        ({"field": "profile.tier", "op": "changed_within", "value": "30"}, "/value", '"30" is not a span; e.g. 30d'),
+        ({"field": "profile.tier", "op": "changed_within", "value": 30}, "/value", "30 is not a span"),
+        ({"field": "profile.tier", "op": "changed_within", "value": "2y"}, "/value", "longer than 400 days"),
+        ({"field": "profile.a.b", "op": "changed_within", "value": "2d"}, "/field", "too deep"),
+        ({"field": "first.a", "op": "changed_within", "value": "2d"}, "/op", "a field of the profile"),
+        ({"in_segment": "vip", "op": "is"}, "", "goes without op and value"),
+        ({"in_segment": "V"}, "/in_segment", "is not the id of a segment"),
+    ],
+)
+def test_a_condition_on_a_segment_or_a_change_is_refused_where_it_is_wrong(
+    condition: Document, pointer: str, detail: str
+) -> None:
+    assert detail in faults(BASKET | {"who": [condition]})[f"/who/0{pointer}"]
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -33,10 +33,11 @@ Document = dict[str, Any]
 class Engine:
     """The engine without its edges: states survive as bytes only, timers fire when the clock is told."""
 
-    def __init__(self, rules: list[Document]) -> None:
+    def __init__(self, rules: list[Document], segments: list[Document] | None = None) -> None:
         for rule in rules:
             validation.read(rule)
-        self.snapshot = compile_snapshot([Source(msgspec.json.encode(rule), 1) for rule in rules], ZONE)
+        written, named = ([Source(msgspec.json.encode(each), 1) for each in given] for given in (rules, segments or []))
+        self.snapshot = compile_snapshot(written, ZONE, named)
         self.bodies: dict[str, bytes] = {}
         self.timers: dict[str, tuple[int, bytes]] = {}
         self.triggers: set[Firing] = set()

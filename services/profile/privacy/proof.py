@@ -18,6 +18,7 @@ from libs.common.topics import (
     NOTIFY_ERASED,
     RULES_ERASED,
     SEGMENT_DAYS,
+    SEGMENT_MOVED,
     SWITCH_SET,
     Topic,
     all_dead_letters,
@@ -26,7 +27,7 @@ from libs.common.topics import (
 SERVICES: Final = tuple(topic.owner for topic in (RULES_ERASED, CAMPAIGN_ERASED, NOTIFY_ERASED))
 """Who keeps anything of customers besides us, and tells what became of it."""
 
-NAMES_NOBODY: Final = (EVENT_RESOLVED, DECIDED, SWITCH_SET, RULES_ERASED, CAMPAIGN_ERASED, NOTIFY_ERASED)
+NAMES_NOBODY: Final = (EVENT_RESOLVED, SEGMENT_MOVED, DECIDED, SWITCH_SET, RULES_ERASED, CAMPAIGN_ERASED, NOTIFY_ERASED)
 """Topics in which nothing names or reaches a person in the first place."""
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from libs.common.errors import Fault
+from services.rules.document import everyone
 from services.rules.document.language import (
     ChangeWhen,
     Condition,
@@ -22,6 +23,7 @@ from services.rules.document.language import (
     Rule,
     Scalar,
 )
+from services.rules.document.segments import Segment
 from services.rules.engine import spans
 from services.rules.engine.conditions import compile_one, number
 from services.rules.engine.spans import Span
@@ -41,6 +43,15 @@ def cautions(rule: Rule, now: datetime) -> list[Fault]:
     return [Fault(pointer, detail) for pointer, detail in _findings(rule, now)]
 
 
+def of_segment(segment: Segment) -> list[Fault]:
+    """Conditions that exclude each other, so that nobody is ever in it."""
+    found = [("/who", segment.who), *((f"{at}/where", each.where) for at, each in _measures(segment.who, "/who"))]
+    told = "can never hold, so that nobody is ever in it"
+    return [
+        Fault(at, f"{told}: {why.text}") for at, conditions in found if (why := _contradiction(conditions)) and why.sure
+    ]
+
+
 def _findings(rule: Rule, now: datetime) -> Findings:
     when = rule.when
     yield from _validity(rule, now)
@@ -56,6 +67,7 @@ def _findings(rule: Rule, now: datetime) -> Findings:
         yield from _unreachable(when)
     elif isinstance(when, ChangeWhen):
         yield from _change(when, rule)
+    yield from everyone.cautions(rule)
     yield from _limits(rule.limits)
 
 
@@ -125,7 +137,7 @@ def _contradiction(conditions: Iterable[Condition]) -> _Why | None:
                 return whys[0]
         elif leaf.measure is not None:
             by_field.setdefault(msgspec.json.encode(leaf.measure).decode(), []).append(leaf)
-        elif leaf.field is not None and leaf.field_value is None:
+        elif leaf.field is not None and leaf.field_value is None and leaf.op != "changed_within":
             by_field.setdefault(leaf.field, []).append(leaf)
     found = (_against_each_other(leaves) for leaves in by_field.values() if len(leaves) <= _LEAVES_MAX)
     return next((why for why in found if why), None)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from services.rules.document.trial import Tests
 
@@ -18,6 +18,13 @@ RuleId = Annotated[
     Meta(
         pattern="^[a-z0-9][a-z0-9-]{2,63}$",
         description="an id: 3 to 64 lower-case letters, digits and hyphens; e.g. gold-big-basket",
+    ),
+]
+SegmentId = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z0-9][a-z0-9-]{2,63}$",
+        description="the id of a segment: 3 to 64 lower-case letters, digits and hyphens; e.g. regulars",
     ),
 ]
 FieldPath = Annotated[
@@ -42,6 +49,7 @@ EventType = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$", description="an event type; e.g. purchase")
 ]
 Text = Annotated[str, Meta(min_length=1, max_length=120)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
 Scalar = str | int | float | bool | None
 Op = Literal[
     "is",
@@ -62,7 +70,6 @@ Op = Literal[
 Function = Literal["count", "sum", "average", "min", "max", "distinct", "last"]
 CalendarPeriod = Literal["day", "week", "month", "quarter", "year"]
 Restart = Literal["on_each_first", "only_when_idle"]
-WORKING_KINDS = ("event", "measure", "sequence", "absence", "change", "date", "dormancy", "deviation")
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
@@ -90,7 +97,7 @@ class Condition(Strict, frozen=True):
     all_: Annotated[list[Condition], Meta(min_length=1)] | None = msgspec.field(name="all", default=None)
     not_: Condition | None = msgspec.field(name="not", default=None)
     measure: Measure | None = None
-    in_segment: str | None = None
+    in_segment: SegmentId | None = None
 
 
 class Pick(Strict, frozen=True):
@@ -107,8 +114,13 @@ class Measure(Strict, frozen=True):
 
 
 class EventWhen(Strict, frozen=True, tag_field="type", tag="event"):
+    """`concerns` says whether such an event without a person is for everyone whom `who` selects; by the type if not
+    said.
+    """
+
     event: EventType
     where: list[Condition] = []
+    concerns: Literal["customer", "everyone"] | None = None
 
 
 class MeasureWhen(Strict, frozen=True, tag_field="type", tag="measure"):
@@ -154,7 +166,7 @@ class DormancyWhen(Strict, frozen=True, tag_field="type", tag="dormancy"):
 
 
 class SegmentWhen(Strict, frozen=True, tag_field="type", tag="segment"):
-    segment: str
+    segment: SegmentId
     moves: Literal["in", "out"]
 
 
@@ -219,6 +231,16 @@ class Emit(Strict, frozen=True):
     set: dict[ProfilePath, Any] = {}
 
 
+class Guards(Strict, frozen=True):
+    """Limits of its own above which the rule is paused; null for none. What is left out is the company's."""
+
+    unsubscribe_percent: Percent | None | UnsetType = UNSET
+    complaint_percent: Percent | None | UnsetType = UNSET
+    bounce_percent: Percent | None | UnsetType = UNSET
+    cap_block_percent: Percent | None | UnsetType = UNSET
+    after: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
+
+
 class Rule(Strict, frozen=True):
     id: RuleId
     name: Text
@@ -231,6 +253,7 @@ class Rule(Strict, frozen=True):
     limits: Limits = msgspec.field(default_factory=Limits)
     time: Timing = msgspec.field(default_factory=Timing)
     on_edit: Literal["finish_running", "drop_running"] = "finish_running"
+    guards: Guards | None = None
     tags: list[str] = []
     owner: str = ""
     note: Annotated[str, Meta(max_length=2_000)] = ""

@@ -19,7 +19,7 @@ from libs.common.errors import Fault
 from libs.common.events import Change, EventResolved, RuleTriggered
 from services.rules.document.language import Rule
 from services.rules.document.trial import Expected, GivenEvent, RuleTest
-from services.rules.engine import matching
+from services.rules.engine import audience, matching
 from services.rules.engine.firing import Effects, Expiry
 from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
 from services.rules.engine.state import State
@@ -41,13 +41,20 @@ class Result(NamedTuple):
     fault: Fault | None
 
 
-def faults(rule: Rule, body: bytes, company_zone: str) -> list[Fault]:
-    """What the tests of a valid rule find, each beside what fired instead. `body` is its document as it is kept."""
-    return [each.fault for each in results(rule, body, company_zone) if each.fault is not None]
+def faults(rule: Rule, body: bytes, company_zone: str, segments: Sequence[Source] = ()) -> list[Fault]:
+    """What the tests of a valid rule find, each beside what fired instead. `body` is its document as it is kept, and
+    `segments` those that it rests on.
+    """
+    return [each.fault for each in results(rule, body, company_zone, segments=segments) if each.fault is not None]
 
 
 def results(
-    rule: Rule, body: bytes, company_zone: str, turns_max: int = TURNS_MAX, seconds_max: float = SECONDS_MAX
+    rule: Rule,
+    body: bytes,
+    company_zone: str,
+    turns_max: int = TURNS_MAX,
+    seconds_max: float = SECONDS_MAX,
+    segments: Sequence[Source] = (),
 ) -> list[Result]:
     """One per test, in their order; a single one where none of them can be run, and none behind one that was stopped
     because they cost too much.
@@ -55,7 +62,7 @@ def results(
     if not rule.tests:
         return []
     try:
-        snapshot = compile_snapshot([Source(body, 1)], company_zone)
+        snapshot = compile_snapshot([Source(body, 1)], company_zone, segments)
     except ValueError as error:
         return [Result("", (), Fault("/tests", f"cannot be run: {error}"))]
     budget, found = _Budget(turns_max, seconds_max), []
@@ -146,7 +153,11 @@ class _Run:
         for at, given in enumerate(test.given):
             self._budget.take()
             self._expire(clock.to_ms(_received(given)) - 1)
-            self._take(self._event(given, at))
+            event = self._event(given, at)
+            if event.everyone:
+                self._spread(event)
+            else:
+                self._take(event)
         self._expire(clock.to_ms(test.until or end + LASTS))
         return self._found
 
@@ -164,7 +175,8 @@ class _Run:
             profile = (known or {}) | {name: each.now for name, each in changed.items()}
         if given.changed is None and known is not None:
             changed = _changes(known, profile)
-        self._profiles[given.customer] = profile
+        if not given.everyone:
+            self._profiles[given.customer] = profile
         linked = sorted({given.customer, *given.linked}) if given.linked else []
         return EventResolved(
             event_id=_id(given, at),
@@ -182,7 +194,19 @@ class _Run:
             changed=changed,
             linked=linked,
             history=given.history,
+            everyone=given.everyone,
         )
+
+    def _spread(self, event: EventResolved) -> None:
+        """An event without a person: all customers of whom the test has told have their turn at once."""
+        out = Effects()
+        for concern in audience.concerned(self._snapshot, event, out):
+            for customer, profile in sorted(self._profiles.items()):
+                self._budget.take()
+                own = self._state(customer)
+                own.profile = msgspec.json.encode(profile)
+                audience.reach(self._snapshot, concern, own, self._others(own.linked, customer), out)
+        self._keep(State(), out)
 
     def _take(self, event: EventResolved) -> None:
         own = self._state(event.customer_id)

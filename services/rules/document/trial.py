@@ -32,6 +32,7 @@ class GivenEvent(_Strict, frozen=True):
 
     Without `id` an event is named by its place, from "1" on. `profile` stays as it was last given, and what it
     changes against that is `changed`, unless that is said. `received` is when it came in, its own time if not said.
+    `everyone` says that it has no person: it concerns all customers of whom the test has told.
     """
 
     type: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$", description="an event type; e.g. visit")]
@@ -48,6 +49,7 @@ class GivenEvent(_Strict, frozen=True):
     region: str = ""
     linked: Annotated[list[Name], Meta(max_length=20)] = []
     history: bool = False
+    everyone: bool = False
 
 
 class Expected(_Strict, frozen=True):

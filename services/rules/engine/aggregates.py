@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from services.rules.document.language import Measure, Rule
+from services.rules.document.segments import Segment
 from services.rules.engine import spans
 from services.rules.engine.conditions import MICROS, MICROS_MAX, Getter, Odd, micros, nobody_asks, path_getter
 from services.rules.engine.state import DAY_MS, Aggregate, State, digest
@@ -26,7 +27,7 @@ class Gauge:
 
     __slots__ = ("function", "getter", "ignore_late_ms", "key", "odd", "pane_size", "panes_kept", "zone_name")
 
-    def __init__(self, measure: Measure, rule: Rule, ignore_late_ms: int | None) -> None:
+    def __init__(self, measure: Measure, rule: Rule | Segment, ignore_late_ms: int | None) -> None:
         over = measure.over
         last = None if over.last is None else spans.parse(over.last)
         self.function = measure.of

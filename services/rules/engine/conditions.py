@@ -19,6 +19,8 @@ Getter = Callable[[Any], Any]
 Predicate = Callable[[Any], bool]
 Resolve = Callable[[str], Getter]
 ResolveMeasure = Callable[[Measure], Getter]
+Special = Callable[[Condition], Predicate]
+"""What makes a predicate of a condition that only a moment can answer: on a segment, or on when a field changed."""
 Odd = Callable[[], bool]
 """Told of a value that cannot be compared; answers False, as the comparison does."""
 
@@ -115,10 +117,14 @@ def _walk(value: Any, names: tuple[str, ...]) -> Any:
 
 
 def compile_all(
-    conditions: Sequence[Condition], resolve: Resolve, measure: ResolveMeasure | None = None, odd: Odd = nobody_asks
+    conditions: Sequence[Condition],
+    resolve: Resolve,
+    measure: ResolveMeasure | None = None,
+    odd: Odd = nobody_asks,
+    special: Special | None = None,
 ) -> Predicate | None:
     """One predicate for conditions that must all hold; None when there is none."""
-    tests = [compile_one(each, resolve, measure, odd) for each in conditions]
+    tests = [compile_one(each, resolve, measure, odd, special) for each in conditions]
     if not tests:
         return None
     if len(tests) == 1:
@@ -130,22 +136,30 @@ def compile_all(
 
 
 def compile_one(
-    condition: Condition, resolve: Resolve, measure: ResolveMeasure | None = None, odd: Odd = nobody_asks
+    condition: Condition,
+    resolve: Resolve,
+    measure: ResolveMeasure | None = None,
+    odd: Odd = nobody_asks,
+    special: Special | None = None,
 ) -> Predicate:
     if condition.any_ is not None:
-        tests = [compile_one(each, resolve, measure, odd) for each in condition.any_]
+        tests = [compile_one(each, resolve, measure, odd, special) for each in condition.any_]
         return lambda subject: any(test(subject) for test in tests)
     if condition.all_ is not None:
-        return compile_all(condition.all_, resolve, measure, odd) or _always
+        return compile_all(condition.all_, resolve, measure, odd, special) or _always
     if condition.not_ is not None:
-        inner = compile_one(condition.not_, resolve, measure, odd)
+        inner = compile_one(condition.not_, resolve, measure, odd, special)
         return lambda subject: not inner(subject)
     if condition.measure is not None:
         if measure is None:
             raise ValueError("a measure has no place in these conditions")
         return _leaf(condition, measure(condition.measure), odd)
+    if condition.in_segment is not None or condition.op == "changed_within":
+        if special is None:
+            raise ValueError("segments and changes have no place in these conditions")
+        return special(condition)
     if condition.field is None:
-        raise ValueError("a condition of a form that does not work yet")
+        raise ValueError("a condition without a form")
     getter = resolve(condition.field)
     if condition.field_value is not None:
         return _between_fields(condition, getter, resolve(condition.field_value), odd)

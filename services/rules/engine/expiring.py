@@ -8,7 +8,7 @@ import msgspec
 
 from libs.common import clock
 from services.rules.document.language import DateWhen, DeviationWhen, DormancyWhen
-from services.rules.engine import deviations, standing, waits
+from services.rules.engine import deviations, segments, standing, waits
 from services.rules.engine.firing import Cause, Effects, Expiry, appointed, fire, profile_of
 from services.rules.engine.snapshot import CompiledRule, Moment, Snapshot
 from services.rules.engine.state import Appointment, State
@@ -16,6 +16,9 @@ from services.rules.engine.state import Appointment, State
 
 def expire(snapshot: Snapshot, expiry: Expiry, state: State, others: Sequence[State], out: Effects) -> None:
     """A timer has fired: the rule fires unless what was waited for has come, here or at another record."""
+    if segments.is_look(expiry):
+        segments.look(snapshot, expiry, state, others, out)
+        return
     rule = snapshot.rules.get(expiry.rule_id)
     if expiry.event_id:
         _expire_wait(snapshot, rule, expiry, state, others, out)

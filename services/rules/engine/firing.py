@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from libs.common import clock
-from libs.common.events import HOPS_MAX, RuleTriggered
+from libs.common.events import HOPS_MAX, RuleTriggered, SegmentMoved
+from services.rules.engine.compiled import segment_figures
 from services.rules.engine.snapshot import CompiledRule, Moment, Snapshot
 from services.rules.engine.state import State, Wait, digest
 from services.rules.explaining import grounds
@@ -39,7 +40,7 @@ class Expiry(msgspec.Struct, array_like=True, frozen=True):
 class Effects:
     """What a batch comes to. A timer that is set and then cancelled within it is never written.
 
-    `grounds` say of each trigger, in the same order, what it rested on.
+    `grounds` say of each trigger, in the same order, what it rested on. `moves` are those into segments and out.
     """
 
     triggers: list[RuleTriggered] = field(default_factory=list)
@@ -47,6 +48,7 @@ class Effects:
     timers: dict[str, Due] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    moves: list[SegmentMoved] = field(default_factory=list)
 
     def begin(self, due: Due) -> None:
         self.cancelled.discard(due.key)
@@ -148,6 +150,13 @@ def withdrawn(rule: CompiledRule, customer_id: str) -> str:
     return _timer_key(rule.id, customer_id, "")
 
 
+def looked_at_again(segment_id: str, customer_id: str, due_ms: int) -> Due:
+    """The timer by which somebody is looked at for a segment, without an event."""
+    name = segment_figures(segment_id)
+    expiry = Expiry(name, customer_id, "", due_ms)
+    return Due(_timer_key(name, customer_id, ""), due_ms, msgspec.msgpack.encode(expiry))
+
+
 def timer_keys(state: State) -> list[str]:
     """The keys of all timers that are set for a customer."""
     waits = [
@@ -155,7 +164,8 @@ def timer_keys(state: State) -> list[str]:
         for rule_id, absence in state.absences.items()
         for wait in absence.waits
     ]
-    return waits + [_timer_key(rule_id, state.customer_id, "") for rule_id in state.appointments]
+    looks = [segment_figures(id) for id in state.memberships]
+    return waits + [_timer_key(name, state.customer_id, "") for name in (*state.appointments, *looks)]
 
 
 def _timer_key(rule_id: str, customer_id: str, event_id: str) -> str:

@@ -14,7 +14,7 @@ from libs.common.events import EventResolved
 from services.rules.document.language import ChangeWhen
 from services.rules.engine.expiring import expire
 from services.rules.engine.firing import Effects
-from services.rules.engine.snapshot import EVENT, CompiledRule, Snapshot, Use
+from services.rules.engine.snapshot import EVENT, CompiledRule, CompiledSegment, Snapshot, Use
 from services.rules.engine.state import State
 from services.rules.engine.stepping import Hit, Stepping, remember_profile
 from services.rules.engine.subject import subject_of
@@ -24,7 +24,7 @@ __all__ = ["Hit", "expire", "match", "remember_profile", "step"]
 
 def match(snapshot: Snapshot, event: EventResolved) -> Hit | None:
     """What the event means to the rules; None when it means nothing to any of them, or no customer is behind it."""
-    if event.traffic:
+    if event.traffic or event.everyone:
         return None
     uses: list[Use] = []
     subject: dict[str, Any] = {}
@@ -32,28 +32,41 @@ def match(snapshot: Snapshot, event: EventResolved) -> Hit | None:
     if known is not None:
         subject = subject_of(event, known.envelope)
         known.find(subject, uses)
-    changes = _changed_rules(snapshot, event) if event.changed else ()
-    if not uses and not changes:
+    changes, segments, watched = _changed(snapshot, event) if event.changed else ((), (), ())
+    if not uses and not changes and not segments and not watched:
         return None
     if len(uses) > 1:
         uses.sort(key=_order)
     stateless = all(use.role == EVENT and use.rule is not None and not use.rule.stateful for use in uses)
-    return Hit(uses, changes, subject, not stateless or any(rule.stateful for rule in changes))
+    needs_state = bool(segments or watched) or not stateless or any(rule.stateful for rule in changes)
+    return Hit(uses, changes, subject, needs_state, segments, watched)
 
 
 def _order(use: Use) -> tuple[int, str]:
     return use.role, use.rule.id if use.rule is not None else ""
 
 
-def _changed_rules(snapshot: Snapshot, event: EventResolved) -> list[CompiledRule]:
-    found = []
+_Concerned = tuple[Sequence[CompiledRule], Sequence[CompiledSegment], Sequence[str]]
+
+
+def _changed(snapshot: Snapshot, event: EventResolved) -> _Concerned:
+    """The rules and the segments that the changes concern, and the fields of which it is noted when they changed."""
+    found: list[CompiledRule] = []
+    segments: list[CompiledSegment] = []
+    watched = []
     for name, change in event.changed.items():
-        for rule in snapshot.by_change.get(name, ()):
+        rules = snapshot.by_change.get(name)
+        if rules is None:
+            continue
+        for rule in rules:
             if isinstance(rule.when, ChangeWhen) and not _moved(rule.when, change.was, change.now):
                 continue
             if rule not in found:
                 found.append(rule)
-    return found
+        segments += snapshot.by_field.get(name, ())
+        if name in snapshot.watched and change.was != change.now:
+            watched.append(name)
+    return found, segments, watched
 
 
 def _moved(when: ChangeWhen, was: Any, now: Any) -> bool:

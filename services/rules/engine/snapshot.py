@@ -1,5 +1,5 @@
-"""What do the active rules come to, all together? Compiled once into what matching reads and never changed.
-Pure.
+"""What do the active rules and segments come to, all together? Compiled once into what matching reads, and never
+changed. Pure.
 """
 
 from __future__ import annotations
@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from libs.common import clock
+from services.rules.document.everyone import audience_id, audience_of, is_for_everyone
 from services.rules.document.language import (
-    ORDINALS,
     AbsenceWhen,
     ChangeWhen,
     Condition,
@@ -24,151 +23,65 @@ from services.rules.document.language import (
     Measure,
     MeasureWhen,
     Rule,
-    Scalar,
+    SegmentWhen,
     SequenceWhen,
     When,
 )
-from services.rules.engine import index, spans
-from services.rules.engine.aggregates import Gauge, bounds_of
-from services.rules.engine.conditions import Getter, Odd, Oddities, Predicate, compile_all, path_getter
-from services.rules.engine.limits import Limiter
-from services.rules.engine.state import DAY_MS, State, digest
-from services.rules.explaining import grounds
+from services.rules.document.segments import Segment
+from services.rules.engine import index
+from services.rules.engine.aggregates import Gauge
+from services.rules.engine.asking import Asking
+from services.rules.engine.compiled import (
+    ACCEPT_LATE_MS,
+    BEGIN,
+    COMPARE,
+    COUNT,
+    ENVELOPE,
+    EVENT,
+    FIRST_SEEN,
+    INTERRUPT,
+    JUDGE,
+    REACH,
+    STEP,
+    STIR,
+    CompiledRule,
+    CompiledSegment,
+    Looking,
+    Moment,
+    Source,
+    Use,
+    moment_getter,
+    zone_of,
+)
+from services.rules.engine.conditions import Odd, Oddities
 
-ACCEPT_LATE_MS = 7 * DAY_MS
-ENVELOPE = ("type", "source", "channel", "branch", "region", "time")
-COUNT, REACH, INTERRUPT, BEGIN, EVENT, STEP, STIR, COMPARE = range(8)
-"""What an event can be to a rule, in the order in which it is taken up."""
-FIRST_SEEN = "first_seen_at"
-"""The profile field that is there from a customer's first event on."""
+__all__ = [
+    "ACCEPT_LATE_MS",
+    "BEGIN",
+    "COMPARE",
+    "COUNT",
+    "ENVELOPE",
+    "EVENT",
+    "FIRST_SEEN",
+    "INTERRUPT",
+    "JUDGE",
+    "LINKING",
+    "REACH",
+    "STEP",
+    "STIR",
+    "CompiledRule",
+    "CompiledSegment",
+    "Moment",
+    "Snapshot",
+    "Source",
+    "TypeIndex",
+    "Use",
+    "compile_snapshot",
+    "moment_getter",
+]
 
-
-class Moment:
-    """What a rule may look at when it is about to fire."""
-
-    __slots__ = ("baseline", "changed", "cited", "kept", "profile", "subject", "time_ms", "value", "views", "zone")
-
-    def __init__(self, time_ms: int, profile: Mapping[str, Any], views: Sequence[State], zone: ZoneInfo) -> None:
-        self.time_ms = time_ms
-        self.profile = profile
-        self.views = views
-        self.zone = zone
-        self.subject: Mapping[str, Any] = {}
-        self.kept: Mapping[str, Any] = {}
-        self.changed: Mapping[str, Any] = {}
-        self.value: float | None = None
-        self.baseline: float | None = None
-        self.cited: Sequence[tuple[str, int]] = ()
-        """The events that are behind it, with their times in ms, where that is not the event alone."""
-
-
-class CompiledRule:
-    """A rule ready to run. `active` false means paused: it goes on watching, so that nothing is missed, and
-    is silent.
-    """
-
-    def __init__(self, rule: Rule, version: int, active: bool, ramp_percent: int) -> None:
-        self.id = rule.id
-        self.version = version
-        self.active = active
-        self.ramp_percent = ramp_percent
-        self.when = rule.when
-        self.emit = rule.emit
-        self.drop_running = rule.on_edit == "drop_running"
-        self.zone_name = rule.time.zone
-        late = rule.time.accept_late
-        self.accept_late_ms = ACCEPT_LATE_MS if late is None else spans.parse(late).ms_max
-        self.ignores_late = rule.time.too_late == "ignore"
-        self.valid = rule.valid
-        self.limiter = Limiter(rule.id, rule.limits, self.accept_late_ms)
-        self.sets = {name.partition(".")[2]: value for name, value in rule.emit.set.items()}
-        self.include = {name: moment_getter(path) for name, path in rule.emit.include.items()}
-        self.kept_paths = [_kept_paths(rule, ordinal) for ordinal in ORDINALS]
-        self.looked_at = [(path, moment_getter(path)) for path in grounds.looked_at(rule)]
-        self.who: Predicate | None = None
-        self.worths: list[Getter] = []
-        self.measures = list(_measures(rule.who))
-        self.bounds: spans.Bounds | None = None
-        self.reaches = 0.0
-        self.span = spans.Span(1, "s")
-        self.same: tuple[Getter, ...] = ()
-        self.gauge: Gauge | None = None
-        self.about = self._about()
-        self._compile_when(rule)
-
-    def _compile_when(self, rule: Rule) -> None:
-        when = rule.when
-        if isinstance(when, MeasureWhen):
-            self.bounds, self.reaches = bounds_of(when.measure), when.reaches
-        elif isinstance(when, DeviationWhen):
-            self.bounds = bounds_of(when.measure)
-        elif isinstance(when, AbsenceWhen | DormancyWhen):
-            self.span = spans.parse(when.for_)
-        elif isinstance(when, SequenceWhen):
-            self.span = spans.parse(when.within)
-        elif not isinstance(when, EventWhen | ChangeWhen | DateWhen):
-            raise ValueError(f"rule {rule.id}: rules of this kind do not work yet")
-        if isinstance(when, AbsenceWhen | SequenceWhen):
-            self.same = tuple(path_getter(path.removeprefix("event.").split(".")) for path in when.same)
-
-    @property
-    def checks_events(self) -> bool:
-        """Whether a deviation is looked for at each event, and not once a day."""
-        return isinstance(self.when, DeviationWhen) and self.when.check == "on_event"
-
-    @property
-    def panes_compared(self) -> int:
-        """How many panes back a deviation looks."""
-        when = self.when
-        if not isinstance(when, DeviationWhen) or when.measure.over.last is None:
-            return 0
-        return (1 + when.against.periods) * spans.panes_max(spans.parse(when.measure.over.last), None)
-
-    @property
-    def compared_ms(self) -> int:
-        """The same as a length of time."""
-        when = self.when
-        if not isinstance(when, DeviationWhen) or when.measure.over.last is None:
-            return 0
-        return (1 + when.against.periods) * spans.parse(when.measure.over.last).ms_max
-
-    @property
-    def standing(self) -> bool:
-        """Whether it has an appointment with each customer, rather than waits that events begin."""
-        return isinstance(self.when, DateWhen | DormancyWhen | DeviationWhen)
-
-    def _about(self) -> int:
-        """What its appointments hang on, as a digest: after an edit of anything else they go on."""
-        when = self.when
-        if isinstance(when, DateWhen):
-            return digest("date", when.field)
-        if isinstance(when, DormancyWhen):
-            return digest("dormancy", msgspec.json.encode(when.no, order="deterministic").decode(), when.never_counts)
-        if isinstance(when, DeviationWhen):
-            return digest("deviation", msgspec.json.encode(when.measure, order="deterministic").decode())
-        return 0
-
-    @property
-    def stateful(self) -> bool:
-        return self.limiter.needed or bool(self.measures) or self.standing
-
-    def kept_of(self, subject: Mapping[str, Any], at: int = 0) -> dict[str, Any]:
-        """What the trigger will want to know of an event, as the first, or another one, that the rule waited for."""
-        return {path: getter(subject) for path, getter in self.kept_paths[at].items()}
-
-    def ignores(self, late_ms: int) -> bool:
-        """Whether an event is so late that it has no effect whatever."""
-        return self.ignores_late and late_ms > self.accept_late_ms
-
-
-class Use(NamedTuple):
-    """What a matching pattern means: to a rule, or to an aggregate."""
-
-    role: int
-    rule: CompiledRule | None
-    gauge: Gauge | None
-    at: int = 0
-    """The place of a step in its sequence."""
+LINKING = ("profile.linked", "profile.unlinked")
+"""Types of events that say that other records belong to the person from now on."""
 
 
 class TypeIndex(NamedTuple):
@@ -177,7 +90,10 @@ class TypeIndex(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """Immutable but for `oddities`. `by_change` holds the rules that wait for a profile field to change."""
+    """Immutable but for `oddities`. `by_change` names all profile fields whose changes concern anybody, and holds the
+    rules that wait for one; `by_field` holds the segments whose members a change may move, and `watched` for how long
+    it is of interest when a field changed. `by_segment` holds the rules that wait for a move in or out.
+    """
 
     rules: Mapping[str, CompiledRule]
     by_type: Mapping[str, TypeIndex]
@@ -185,53 +101,60 @@ class Snapshot(NamedTuple):
     company_zone: ZoneInfo
     gauges: int
     oddities: Oddities
+    segments: Mapping[str, CompiledSegment] = {}
+    by_field: Mapping[str, tuple[CompiledSegment, ...]] = {}
+    by_segment: Mapping[str, tuple[CompiledRule, ...]] = {}
+    watched: Mapping[str, int] = {}
 
     def zone(self, name: str, profile: Mapping[str, Any]) -> ZoneInfo:
         """The zone that a rule means; the company's where the customer's is unknown."""
-        wanted = profile.get("zone") if name == "customer" else name
-        if wanted == "company" or not isinstance(wanted, str) or not wanted:
-            return self.company_zone
-        try:
-            return ZoneInfo(wanted)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            return self.company_zone
+        return zone_of(name, profile, self.company_zone)
 
 
-class Source(NamedTuple):
-    """A stored rule: its document as it was written, and what the store says of it."""
-
-    body: bytes
-    version: int
-    active: bool = True
-    ramp_percent: int = 100
-
-
-def compile_snapshot(sources: Iterable[Source], company_zone: str) -> Snapshot:
-    """Raises msgspec.ValidationError or ValueError for a document that is no working rule."""
-    builder = _Builder(ZoneInfo(company_zone))
+def compile_snapshot(sources: Iterable[Source], company_zone: str, segments: Iterable[Source] = ()) -> Snapshot:
+    """`sources` are rules. Raises msgspec.ValidationError or ValueError for a document that is no working rule or
+    segment, or names a segment that is not among them.
+    """
+    builder = _Builder(ZoneInfo(company_zone), segments)
     for source in sources:
         builder.add(msgspec.json.decode(source.body, type=Rule), source)
     return builder.snapshot()
 
 
 class _Builder:
-    def __init__(self, company_zone: ZoneInfo) -> None:
+    def __init__(self, company_zone: ZoneInfo, segments: Iterable[Source] = ()) -> None:
         self._company_zone = company_zone
         self._rules: dict[str, CompiledRule] = {}
         self._gauges: dict[int, Gauge] = {}
         self._measuring: dict[int, list[str]] = defaultdict(list)
         self._patterns: dict[str, dict[bytes, tuple[tuple[Condition, ...], dict[Use, None]]]] = defaultdict(dict)
         self._changes: dict[str, list[CompiledRule]] = defaultdict(list)
+        self._moves: dict[str, list[CompiledRule]] = defaultdict(list)
         self._oddities = Oddities()
+        self._segments: dict[str, CompiledSegment] = {}
+        decoded = [(msgspec.json.decode(each.body, type=Segment), each) for each in segments]
+        definitions = {segment.id: (segment, source) for segment, source in decoded}
+        self._asking = Asking(company_zone, definitions, self._oddities, self._asked_gauge)
+        for segment, source in definitions.values():
+            self._add_segment(CompiledSegment(segment.id, source, segment.time.zone), segment.who, segment, source)
 
     def add(self, rule: Rule, source: Source) -> None:
         made = CompiledRule(rule, source.version, source.active, source.ramp_percent)
         self._rules[made.id] = made
-        when = rule.when
+        self._watch(rule.when, rule, made)
+        for field in _fields_of_change(rule.when):
+            self._changes[field].append(made)
+        made.who = self._asking.who(rule.who, rule, made)
+        made.looked_at |= {path: moment_getter(path) for path in made.fields if path not in made.looked_at}
+        if is_for_everyone(rule.when):
+            hidden = CompiledSegment(audience_id(rule.id), source, rule.time.zone, hidden=True)
+            self._add_segment(hidden, audience_of(rule), rule, source)
+
+    def _watch(self, when: When, rule: Rule, made: CompiledRule) -> None:
         if isinstance(when, EventWhen):
             self._use(when.event, when.where, Use(EVENT, made, None))
         elif isinstance(when, MeasureWhen):
-            made.gauge = self._gauge(when.measure, rule, made)
+            made.gauge = self._gauge(when.measure, rule, made, _ignored_ms(made))
             self._use(when.measure.event, when.measure.where, Use(REACH, made, made.gauge))
         elif isinstance(when, AbsenceWhen):
             self._use(when.no.event, when.no.where, Use(INTERRUPT, made, None))
@@ -242,37 +165,47 @@ class _Builder:
         elif isinstance(when, DormancyWhen):
             self._use(when.no.event, when.no.where, Use(STIR, made, None))
         elif isinstance(when, DeviationWhen):
-            made.gauge = self._gauge(when.measure, rule, made, 1 + when.against.periods)
+            made.gauge = self._gauge(when.measure, rule, made, _ignored_ms(made), 1 + when.against.periods)
             self._use(when.measure.event, when.measure.where, Use(COMPARE, made, made.gauge))
-        for field in _fields_of_change(when):
-            self._changes[field].append(made)
-        odd = self._oddities.noting([made.id])
-        made.who = compile_all(rule.who, moment_getter, lambda each: self._measured(each, rule, made), odd)
+        elif isinstance(when, SegmentWhen):
+            self._asking.segment(when.segment, made)
+            made.fields |= self._segments[when.segment].fields
+            made.named |= self._segments[when.segment].named
+            self._moves[when.segment].append(made)
+
+    def _add_segment(
+        self, made: CompiledSegment, conditions: Sequence[Condition], owner: Rule | Segment, source: Source
+    ) -> None:
+        """Also one that nobody has written: an audience, which is followed and of which nobody is told."""
+        self._segments[made.id] = made
+        made.who = self._asking.who(conditions, owner, made)
+        made.definition = owner if isinstance(owner, Segment) else None
+        made.about = self._asking.about(conditions, made.zone_name, source, made)
+        for event in LINKING:
+            self._use(event, (), Use(JUDGE, None, None, segment=made))
 
     def _use(self, event: str, where: Sequence[Condition], use: Use) -> None:
         name = msgspec.json.encode(where, order="deterministic")
         held = self._patterns[event].setdefault(name, (index.flattened(where), {}))
         held[1][use] = None
 
-    def _gauge(self, measure: Measure, rule: Rule, made: CompiledRule, periods: int = 1) -> Gauge:
-        new = Gauge(measure, rule, made.accept_late_ms if made.ignores_late else None)
+    def _gauge(
+        self, measure: Measure, owner: Rule | Segment, user: Looking, ignore_late_ms: int | None, periods: int = 1
+    ) -> Gauge:
+        new = Gauge(measure, owner, ignore_late_ms)
         gauge = self._gauges.setdefault(new.key, new)
         gauge.widen(measure, periods)
-        self._measuring[gauge.key].append(made.id)
+        self._measuring[gauge.key] += user.told_as
         self._use(measure.event, measure.where, Use(COUNT, None, gauge))
         return gauge
 
-    def _measured(self, measure: Measure, rule: Rule, made: CompiledRule) -> Getter:
-        """A measure in `who`: what it is worth at the moment of firing."""
-        gauge = self._gauge(measure, rule, made)
-        bounds = bounds_of(measure)
-
-        def worth(moment: Moment) -> float | None:
-            instant = clock.from_ms(moment.time_ms)
-            return gauge.value(moment.views, bounds, gauge.pane_at(instant, moment.zone))
-
-        made.worths.append(worth)
-        return worth
+    def _asked_gauge(self, measure: Measure, owner: Rule | Segment, user: Looking) -> Gauge:
+        """A measure in `who`. What comes too late for a rule is left out of its own; a segment counts all."""
+        own = isinstance(user, CompiledRule) and owner.id == user.id and isinstance(owner, Rule)
+        gauge = self._gauge(measure, owner, user, _ignored_ms(user) if own else None)
+        if isinstance(user, CompiledSegment):
+            self._use(measure.event, measure.where, Use(JUDGE, None, None, segment=user))
+        return gauge
 
     def snapshot(self) -> Snapshot:
         for gauge in self._gauges.values():
@@ -281,32 +214,39 @@ class _Builder:
         for event, held in self._patterns.items():
             patterns = [index.Pattern(where, tuple(uses), self._noting(uses)) for where, uses in held.values()]
             by_type[event] = TypeIndex(index.build(patterns), _envelope(where for where, _ in held.values()))
+        by_field = self._by_field()
+        changes = dict.fromkeys([*by_field, *self._asking.watched, *self._changes], ())
         return Snapshot(
             self._rules,
             by_type,
-            {field: tuple(sorted(rules, key=lambda r: r.id)) for field, rules in self._changes.items()},
+            changes | {field: tuple(sorted(rules, key=_id)) for field, rules in self._changes.items()},
             self._company_zone,
             len(self._gauges),
             self._oddities,
+            self._segments,
+            by_field,
+            {segment: tuple(sorted(rules, key=_id)) for segment, rules in self._moves.items()},
+            self._asking.watched,
         )
+
+    def _by_field(self) -> dict[str, tuple[CompiledSegment, ...]]:
+        """Everybody is looked at when they are first seen."""
+        found: dict[str, dict[CompiledSegment, None]] = defaultdict(dict)
+        for segment in self._segments.values():
+            for name in (FIRST_SEEN, *(path.split(".")[1] for path in segment.fields)):
+                found[name][segment] = None
+        return {name: tuple(segments) for name, segments in found.items()}
 
     def _noting(self, uses: Iterable[Use]) -> Odd:
         return self._oddities.noting(use.rule.id for use in uses if use.rule is not None)
 
 
-def moment_getter(path: str) -> Getter:
-    """Where a path leads at the moment of firing."""
-    root, *names = path.split(".")
-    walk = path_getter(names)
-    if root in ("event", "profile"):
-        part = "subject" if root == "event" else "profile"
-        return lambda moment: walk(getattr(moment, part))
-    if root in ORDINALS:
-        return lambda moment: moment.kept.get(path)
-    if root in ("was", "now"):
-        name, rest = names[0], path_getter(names[1:]) if names[1:] else None
-        return lambda moment: _of_change(moment.changed.get(name), root, rest)
-    return lambda moment: getattr(moment, names[0])
+def _id(rule: CompiledRule) -> str:
+    return rule.id
+
+
+def _ignored_ms(user: Looking) -> int | None:
+    return user.accept_late_ms if isinstance(user, CompiledRule) and user.ignores_late else None
 
 
 def _fields_of_change(when: When) -> tuple[str, ...]:
@@ -318,30 +258,10 @@ def _fields_of_change(when: When) -> tuple[str, ...]:
     return (FIRST_SEEN,) if isinstance(when, DormancyWhen) and when.never_counts else ()
 
 
-def _of_change(change: Any, side: str, rest: Getter | None) -> Scalar | Any:
-    value = None if change is None else getattr(change, side)
-    if rest is None:
-        return value
-    return rest(value) if isinstance(value, dict) else None
-
-
 def _fields(conditions: Iterable[Condition]) -> Iterable[str]:
     for each in conditions:
         yield from (path for path in (each.field, each.field_value) if path is not None)
         yield from _fields([*(each.any_ or ()), *(each.all_ or ()), *((each.not_,) if each.not_ else ())])
-
-
-def _measures(conditions: Iterable[Condition]) -> Iterable[Measure]:
-    for each in conditions:
-        if each.measure is not None:
-            yield each.measure
-        yield from _measures([*(each.any_ or ()), *(each.all_ or ()), *((each.not_,) if each.not_ else ())])
-
-
-def _kept_paths(rule: Rule, ordinal: str) -> dict[str, Getter]:
-    """What has to be kept of an event that the rule waits behind."""
-    paths = [*grounds.looked_at(rule), *rule.emit.include.values()]
-    return {path: path_getter(path.split(".")[1:]) for path in paths if path.startswith(f"{ordinal}.")}
 
 
 def _envelope(wheres: Iterable[tuple[Condition, ...]]) -> tuple[str, ...]:

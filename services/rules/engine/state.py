@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+FORM: Final = 1
+"""The number of the shape of `State`, and of all that is within it; it stands beside each state that is written.
+
+A field that is added at the end, with a default, is no other form: both read what the other has written. Raise it for
+everything else, also for another meaning of the same shape: rules learn anew from the log what was packed otherwise.
+"""
 DAY_MS = 86_400_000
 SEEN_MS = 2 * DAY_MS
 SEEN_MAX = 512
@@ -103,10 +109,41 @@ class Appointment(Struct, array_like=True):
     values: dict[str, Any] = {}
 
 
+class Changed(Struct, array_like=True):
+    """When a profile field last changed, as far back as any condition asks."""
+
+    until_ms: int = 0
+    at_ms: int = 0
+
+
+class Membership(Struct, array_like=True):
+    """Whether a person was in a segment when that was last judged, at `judged_ms`, and since when it has been so.
+
+    Of the entries of a person's records the newest judged counts. `about` is a digest of the definition that was judged
+    by. `due_ms` is when it is looked at without an event, 0 where time alone moves nothing; `event_id`, `hops` and
+    `received_ms` are of the event that was behind the last judgement. `listed` is what stands in the table: 0 nothing,
+    1 that the person is out, 2 that they are in. `hidden` marks an audience, of whom the profile is kept as last seen.
+    """
+
+    about: int = 0
+    until_ms: int = 0
+    version: int = 0
+    inside: bool = False
+    since_ms: int = 0
+    judged_ms: int = 0
+    due_ms: int = 0
+    event_id: str = ""
+    hops: int = 0
+    received_ms: int = 0
+    listed: int = 0
+    hidden: bool = False
+
+
 class State(Struct, array_like=True):
     """`latest_ms` is the latest event time: what ends before it is swept.
 
-    `profile`, `person_id` and `linked` are as last seen, for the moment when a timer fires.
+    `profile`, `person_id` and `linked` are as last seen, for the moment when a timer fires. `changes` are by profile
+    field, `memberships` by segment.
     """
 
     customer_id: str = ""
@@ -120,12 +157,15 @@ class State(Struct, array_like=True):
     seen: dict[int, int] = {}
     sequences: dict[str, Progress] = {}
     appointments: dict[str, Appointment] = {}
+    changes: dict[str, Changed] = {}
+    memberships: dict[str, Membership] = {}
 
     @property
     def waiting(self) -> bool:
-        """Whether a timer is set for the customer."""
+        """Whether a timer is set for the customer, or an event of everyone's would look for them."""
         waits = any(each.waits for each in self.absences.values())
-        return waits or any(each.due_ms for each in self.appointments.values())
+        waits = waits or any(each.due_ms for each in self.appointments.values())
+        return waits or any(each.due_ms or (each.hidden and each.inside) for each in self.memberships.values())
 
     @property
     def until_ms(self) -> int:
@@ -135,6 +175,8 @@ class State(Struct, array_like=True):
         ends += [max(each.until_ms, *(w.due_ms for w in each.waits), 0) for each in self.absences.values()]
         ends += [each.until_ms for each in self.sequences.values()]
         ends += [max(each.until_ms, each.due_ms) for each in self.appointments.values()]
+        ends += [each.until_ms for each in self.changes.values()]
+        ends += [max(each.until_ms, each.due_ms) for each in self.memberships.values()]
         return max([*ends, *self.seen.values()], default=0)
 
     def was_seen(self, event: int, time_ms: int) -> bool:
@@ -153,6 +195,10 @@ class State(Struct, array_like=True):
         self.sequences = {name: each for name, each in self.sequences.items() if each.until_ms > now}
         self.appointments = {
             name: each for name, each in self.appointments.items() if each.due_ms or each.until_ms > now
+        }
+        self.changes = {name: each for name, each in self.changes.items() if each.until_ms > now}
+        self.memberships = {
+            name: each for name, each in self.memberships.items() if each.due_ms or each.listed or each.until_ms > now
         }
         kept = [(name, until) for name, until in self.seen.items() if until > now]
         self.seen = dict(kept[-SEEN_MAX:])

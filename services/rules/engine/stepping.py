@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from libs.common import clock
 from libs.common.events import EventResolved
 from services.rules.document.language import ChangeWhen, DateWhen
-from services.rules.engine import deviations, sequences, standing, waits
+from services.rules.engine import deviations, segments, sequences, standing, waits
 from services.rules.engine.firing import Cause, Effects, appointed, due, fire, profile_of, withdrawn
 from services.rules.engine.snapshot import (
     BEGIN,
@@ -22,22 +22,27 @@ from services.rules.engine.snapshot import (
     STEP,
     STIR,
     CompiledRule,
+    CompiledSegment,
     Moment,
     Snapshot,
     Use,
 )
 from services.rules.engine.standing import Sign
-from services.rules.engine.state import State, Step, Wait, digest
+from services.rules.engine.state import Changed, State, Step, Wait, digest
 from services.rules.engine.subject import with_envelope
 
 
 class Hit(NamedTuple):
-    """What one event met. `needs_state` false: it can be decided from the event alone."""
+    """What one event met. `needs_state` false: it can be decided from the event alone. `segments` are those of which a
+    change may move the members, and `watched` the fields of which it is noted when they changed.
+    """
 
     uses: Sequence[Use]
     changes: Sequence[CompiledRule]
     subject: dict[str, Any]
     needs_state: bool
+    segments: Sequence[CompiledSegment] = ()
+    watched: Sequence[str] = ()
 
 
 class Stepping:
@@ -62,6 +67,7 @@ class Stepping:
         if self.hit.needs_state and not self._is_new():
             return
         reached = [(use, self._worth(use)) for use in self.hit.uses if use.role == REACH]
+        judging = self._judging()
         self._take_up()
         for use, before in reached:
             self._reach(use, before)
@@ -77,6 +83,8 @@ class Stepping:
                 self._fire(rule)
             else:
                 self._expect(rule)
+        for rule in judging.moves(self.out) if judging is not None else ():
+            self._fire(rule)
         remember_profile(self.state, self.event)
 
     def _is_new(self) -> bool:
@@ -87,8 +95,17 @@ class Stepping:
         state.person_id, state.linked = event.person_id, event.linked
         return True
 
+    def _judging(self) -> segments.Judging | None:
+        """Of the segments that the event concerns; None for nearly all events."""
+        concerned = [*self.hit.segments, *segments.concerned_by(self.hit.uses)]
+        if not concerned:
+            return None
+        return segments.Judging(self.snapshot, self.event, concerned, self.profile, self.moment.views)
+
     def _take_up(self) -> None:
         """What is added up, ended and begun, before anything fires: conditions see the event's own effect."""
+        for name in self.hit.watched:
+            self._note_change(name)
         ended = set()
         for use in self.hit.uses:
             if use.role == COUNT:
@@ -102,6 +119,11 @@ class Stepping:
                 self._step(use.rule, use.at)
             elif use.role == STIR and use.rule is not None:
                 self._stir(use.rule)
+
+    def _note_change(self, name: str) -> None:
+        held = self.state.changes.setdefault(name, Changed(at_ms=self.time_ms))
+        held.at_ms = max(held.at_ms, self.time_ms)
+        held.until_ms = held.at_ms + self.snapshot.watched[name]
 
     def _count(self, use: Use) -> None:
         gauge = use.gauge

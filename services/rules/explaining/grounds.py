@@ -30,13 +30,15 @@ TEXT_MAX = 500
 class Grounds(Struct, array_like=True):
     """`events` are ids with times in ms; `worths` the measures of `who`, in their order in the document.
 
-    `panes` is what made up the measure that reached its value, by pane.
+    `panes` is what made up the measure that reached its value, by pane. `segments` are those that were looked into, by
+    the version that was in force.
     """
 
     events: list[tuple[str, int]] = []
     values: dict[str, Any] = {}
     worths: list[float | None] = []
     panes: dict[int, float | None] = {}
+    segments: dict[str, int] = {}
 
 
 def of(rule: CompiledRule, moment: Moment, event_id: str) -> Grounds:
@@ -44,9 +46,10 @@ def of(rule: CompiledRule, moment: Moment, event_id: str) -> Grounds:
     events = list(moment.cited) or ([(event_id, moment.time_ms)] if event_id else [])
     return Grounds(
         events,
-        {path: bounded(getter(moment)) for path, getter in rule.looked_at},
+        {path: bounded(getter(moment)) for path, getter in rule.looked_at.items()},
         [worth(moment) for worth in rule.worths],
         _panes(rule, moment) if isinstance(rule.when, MeasureWhen) else {},
+        rule.named,
     )
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
+from libs.common import clock
 from services.rules.document.language import Condition, Measure
+from services.rules.engine import spans
 from services.rules.engine.conditions import compile_one, number
 from services.rules.explaining import wording
 from services.rules.explaining.weighing import Weighed
 
+UTC = ZoneInfo("UTC")
 _ORDERED = ("at_least", "more_than", "at_most", "less_than", "between")
 _UPWARDS = ("is", "at_least", "more_than")
 
@@ -32,6 +37,11 @@ class Sight(NamedTuple):
     weigh: Callable[[Measure, float], Weighed] | None = None
     worth: Callable[[], float | None] | None = None
     """The next measure as it was written down, where it cannot be weighed any more."""
+    within: Callable[[str], tuple[Sequence[Condition], Sight] | None] | None = None
+    """What a segment asks, and what can be seen by it; None for one that is not known."""
+    at_ms: int | None = None
+    """The moment; None where it is not known."""
+    zone: ZoneInfo = UTC
 
 
 @dataclass(frozen=True)
@@ -67,9 +77,15 @@ def judge(condition: Condition, sight: Sight) -> Judged:
         return _not(condition, judge(condition.not_, sight))
     if condition.measure is not None:
         return _measure(condition, condition.measure, sight)
-    if condition.field is None:
-        return Judged(_document(condition), None, "is known at the moment itself only")
-    return _leaf(condition, condition.field, sight)
+    if condition.in_segment is not None:
+        return _segment(condition, condition.in_segment, sight)
+    return _field(condition, condition.field or "", sight)
+
+
+def _field(condition: Condition, path: str, sight: Sight) -> Judged:
+    if condition.op == "changed_within":
+        return _changed_within(condition, path, sight)
+    return _leaf(condition, path, sight)
 
 
 def _any(condition: Condition, inner: list[Judged]) -> Judged:
@@ -89,6 +105,33 @@ def _not(condition: Condition, inner: Judged) -> Judged:
     return Judged(_document(condition), holds, f"must not hold: {inner.detail}", inner=[inner])
 
 
+def _segment(condition: Condition, id: str, sight: Sight) -> Judged:
+    """The conditions of the segment, judged as if they stood here."""
+    found = sight.within(id) if sight.within is not None else None
+    if found is None:
+        return Judged(_document(condition), None, f"what the segment {id} means is not known")
+    inner = judge_all(*found)
+    holds = all_hold(inner)
+    told = f"{'is' if holds else 'is not'} in the segment {id}"
+    if holds is None:
+        told = f"whether they are in the segment {id} is not known"
+    why = "; ".join(each.detail for each in inner if each.holds is False)
+    return Judged(_document(condition), holds, f"{told}: {why}" if why else told, inner=inner)
+
+
+def _changed_within(condition: Condition, path: str, sight: Sight) -> Judged:
+    document, name = _document(condition), path.partition(".")[2]
+    found, span = sight.find(f"changed.{name}"), spans.parse(str(condition.value))
+    if not found.known or sight.at_ms is None:
+        return Judged(document, None, f"when {path} changed {found.why or 'is not known'}", wanted=condition.value)
+    if found.value is None:
+        return Judged(document, False, f"no change of {path} is known", wanted=condition.value)
+    at_ms = clock.to_ms(datetime.fromisoformat(found.value))
+    holds = spans.after(at_ms, span, sight.zone) > sight.at_ms
+    told = f"{path} changed at {wording.instant(at_ms)}; wanted: within {wording.span(str(condition.value))}"
+    return Judged(document, holds, told, found.value, condition.value)
+
+
 def _summary(holds: bool | None) -> str:
     return "all of them hold" if holds else "not all of them are known"
 
@@ -98,9 +141,8 @@ def _leaf(condition: Condition, path: str, sight: Sight) -> Judged:
     other = Found(True) if condition.field_value is None else sight.find(condition.field_value)
     document, wanted = _document(condition), wording.wanted(condition)
     unknown = next((each for each in (found, other) if not each.known), None)
-    if unknown is not None or condition.op == "changed_within":
-        why = unknown.why if unknown is not None else "is known at the moment itself only"
-        return Judged(document, None, f"{path} {why}; wanted: {wanted}", wanted=condition.value)
+    if unknown is not None:
+        return Judged(document, None, f"{path} {unknown.why}; wanted: {wanted}", wanted=condition.value)
     values = {path: found.value, condition.field_value: other.value}
     holds = compile_one(condition, lambda each: lambda _: values[each])(None)
     limit = _limit(condition, other.value)
@@ -176,11 +218,20 @@ def _document(condition: Condition) -> dict[str, Any]:
     return found
 
 
-def of_values(values: Mapping[str, Any], worths: Sequence[float | None]) -> Sight:
-    """As it was written down when a rule fired."""
-    left = iter(worths)
+def of_values(
+    values: Mapping[str, Any],
+    worths: Sequence[float | None],
+    at_ms: int | None = None,
+    segments: Mapping[str, Sequence[Condition]] | None = None,
+) -> Sight:
+    """As it was written down when a rule fired. `segments` are those that it looked into, as they were then."""
+    left, known = iter(worths), segments or {}
 
     def find(path: str) -> Found:
         return Found(True, values[path]) if path in values else Found(False, why="was not written down")
 
-    return Sight(find, worth=lambda: next(left, None))
+    def within(id: str) -> tuple[Sequence[Condition], Sight] | None:
+        return (known[id], sight) if id in known else None
+
+    sight = Sight(find, worth=lambda: next(left, None), within=within, at_ms=at_ms)
+    return sight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,7 @@ from services.rules.document.language import (
     MeasureWhen,
     Pick,
     Rule,
+    SegmentWhen,
     SequenceWhen,
 )
 from services.rules.engine import deviations, spans
@@ -51,6 +53,9 @@ class Awaited:
     conditions: list[Judged] = field(default_factory=list)
     measure: Weighed | None = None
     waits: list[Wait] = field(default_factory=list)
+
+
+_Later = dict[int, list[Step]]
 
 
 class _Asked(NamedTuple):
@@ -130,13 +135,14 @@ def _sequence(kind: str, when: SequenceWhen, asked: _Asked) -> Awaited:
         sorted((s for each in _progress(asked, len(when.steps)) for s in each[at]), key=lambda s: (s.time_ms, s.number))
         for at in range(len(when.steps))
     ]
+    later = _by_same(steps)
     spent = {n for each in asked.states if (held := each.sequences.get(asked.rule.id)) for n in held.spent}
     now_ms = clock.to_ms(asked.now)
     runs = []
     for first in steps[0]:
         end_ms = spans.after(first.time_ms, asked.rule.span, asked.zone)
         if first.number not in spent and end_ms >= now_ms:
-            runs.append((_run(first, steps, end_ms), end_ms))
+            runs.append((_run(first, later, end_ms), end_ms))
     if not runs:
         return Awaited(kind, False, f"waits for {_an(when.steps[0])}, the first of {len(when.steps)} steps")
     run, end_ms = max(runs, key=lambda each: (len(each[0]), each[0][0].time_ms))
@@ -151,16 +157,31 @@ def _progress(asked: _Asked, count: int) -> list[list[list[Step]]]:
     return [each.steps for each in held if len(each.steps) == count]
 
 
-def _run(first: Step, steps: list[list[Step]], end_ms: int) -> list[Step]:
+def _by_same(steps: list[list[Step]]) -> list[_Later]:
+    """Of each step, the events by what those of one run have in common, in their order."""
+    found: list[_Later] = [{} for _ in steps]
+    for held, events in zip(found, steps, strict=True):
+        for each in events:
+            held.setdefault(each.same, []).append(each)
+    return found
+
+
+def _run(first: Step, steps: list[_Later], end_ms: int) -> list[Step]:
     run = [first]
     for events in steps[1:]:
-        taken = {each.number for each in run}
-        fitting = (s for s in events if run[-1].time_ms <= s.time_ms <= end_ms and s.number not in taken)
-        found = next((s for s in fitting if s.same == first.same), None)
-        if found is None:
+        own = events.get(first.same, [])
+        at = bisect_left(own, run[-1].time_ms, key=_time_of)
+        # One event may be several steps, but only one of each run.
+        while at < len(own) and any(own[at].number == each.number for each in run):
+            at += 1
+        if at == len(own) or own[at].time_ms > end_ms:
             break
-        run.append(found)
+        run.append(own[at])
     return run
+
+
+def _time_of(step: Step) -> int:
+    return step.time_ms
 
 
 def _change(kind: str, when: ChangeWhen, asked: _Asked) -> Awaited:
@@ -202,6 +223,19 @@ def _deviation(kind: str, when: DeviationWhen, asked: _Asked) -> Awaited:
     return Awaited(kind, found.met, detail, judged)
 
 
+def _segment(kind: str, when: SegmentWhen, asked: _Asked) -> Awaited:
+    """Who is in by now is as it was judged last, at whichever record of the person."""
+    known = [held for each in asked.states if (held := each.memberships.get(when.segment)) is not None]
+    held = max(known, key=lambda each: each.judged_ms, default=None)
+    inside = held is not None and held.inside
+    now = f"is {'in' if inside else 'not in'} the segment {when.segment}"
+    if held is not None and inside:
+        now += f" since {wording.instant(held.since_ms)}"
+    wanted = "comes in" if when.moves == "in" else "falls out"
+    missing = "" if inside != (when.moves == "in") else f", and has to {'leave' if inside else 'come in'} first"
+    return Awaited(kind, None if not missing else False, f"{now}; waits until the person {wanted}{missing}")
+
+
 def _appointments(asked: _Asked) -> list[tuple[State, Appointment]]:
     held = [(each, found) for each in asked.states if (found := each.appointments.get(asked.rule.id)) is not None]
     return sorted((each for each in held if each[1].due_ms), key=lambda each: each[1].due_ms)
@@ -238,4 +272,5 @@ _KINDS: dict[type, Callable[[str, Any, _Asked], Awaited]] = {
     DateWhen: _date,
     DormancyWhen: _dormancy,
     DeviationWhen: _deviation,
+    SegmentWhen: _segment,
 }

@@ -14,9 +14,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from libs.common import clock
-from services.rules.document.language import Measure, Rule
+from services.rules.document.language import Condition, Measure, Rule
+from services.rules.document.segments import Segment
 from services.rules.engine import firing
 from services.rules.engine.aggregates import Gauge, bounds_of
+from services.rules.engine.compiled import changed_ms
 from services.rules.engine.conditions import path_getter
 from services.rules.engine.snapshot import CompiledRule, Snapshot
 from services.rules.engine.state import State
@@ -146,13 +148,29 @@ class _Scene:
     def _zone_profile(self) -> Mapping[str, Any]:
         return self._profile or {"zone": self.known.fields.get("profile.zone")}
 
-    def sight(self) -> Sight:
-        return Sight(self._find, self.weigh)
+    def sight(self, owner: Rule | Segment | None = None) -> Sight:
+        """What can be seen by the rule's own conditions, or by those of a segment."""
+        document = owner or self.document
+        zone = self._snapshot.zone(document.time.zone, self._zone_profile())
+
+        def weigh(measure: Measure, wanted: float) -> Weighed:
+            return self.weigh(measure, wanted, owner=document)
+
+        return Sight(self._find, weigh, within=self._within, at_ms=self.now_ms, zone=zone)
+
+    def _within(self, id: str) -> tuple[Sequence[Condition], Sight] | None:
+        segment = self._snapshot.segments.get(id)
+        if segment is None or segment.definition is None:
+            return None
+        return segment.definition.who, self.sight(segment.definition)
 
     def _find(self, path: str) -> Found:
         root, *names = path.split(".")
         if root == "profile":
             return self._of_profile(path, names)
+        if root == "changed":
+            at_ms = changed_ms(self.states, names[0])
+            return Found(True, None if at_ms is None else clock.from_ms(at_ms).isoformat())
         if root == "event" and self.known.event is not None:
             return Found(True, path_getter(names)(self.known.event))
         return Found(False, why=_AT_THE_MOMENT)
@@ -164,9 +182,16 @@ class _Scene:
             return Found(True, self.known.fields[path])
         return Found(False, why=UNSEEN)
 
-    def weigh(self, measure: Measure, wanted: float, effect: str = "would make it hold") -> Weighed:
-        late_ms = self.rule.accept_late_ms if self.rule.ignores_late else None
-        gauge = Gauge(measure, self.document, late_ms)
+    def weigh(
+        self,
+        measure: Measure,
+        wanted: float,
+        effect: str = "would make it hold",
+        owner: Rule | Segment | None = None,
+    ) -> Weighed:
+        document = owner or self.document
+        own = document is self.document and self.rule.ignores_late
+        gauge = Gauge(measure, document, self.rule.accept_late_ms if own else None)
         zone = self._snapshot.zone(gauge.zone_name, self._zone_profile())
         pane = gauge.pane_at(self.now, zone)
         self._weighed += 1

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from libs.common.events import RuleTriggered
 from services.rules.explaining.grounds import Grounds
-from services.rules.store import LoggedTrigger
+
+
+class LoggedTrigger(NamedTuple):
+    """`body` says on what grounds it fired, see `Record`."""
+
+    occurred_at: datetime
+    trigger_id: str
+    rule_id: str
+    version: int
+    customer_id: str
+    person_id: str
+    event_id: str
+    body: bytes
 
 
 class Record(Struct, array_like=True):

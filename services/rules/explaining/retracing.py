@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -61,8 +61,15 @@ class Retraced:
     values: dict[str, Any]
 
 
-def retrace(rule: Rule, grounds: Grounds) -> Retraced:
-    sight = of_values(grounds.values, grounds.worths)
+def retrace(
+    rule: Rule,
+    grounds: Grounds,
+    occurred_at: datetime | None = None,
+    segments: Mapping[str, Sequence[Condition]] | None = None,
+) -> Retraced:
+    """`segments` are those that the rule looked into, as they were then, by id."""
+    at_ms = None if occurred_at is None else clock.to_ms(occurred_at)
+    sight = of_values(grounds.values, grounds.worths, at_ms, segments)
     return Retraced(
         events_of(grounds),
         _where(rule, sight),

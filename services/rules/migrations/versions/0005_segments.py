@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from alembic import op
+
 revision = "0005"
 down_revision = "0004"
 
+# One row per record that says anything: of the records of a person the one that was judged last counts. A row that says
+# "out" is there to overrule another record's.
+_SEGMENT_MEMBER = """
+CREATE TABLE segment_member (
+    unit        integer     NOT NULL,
+    segment_id  text        COLLATE "C" NOT NULL,
+    customer_id text        COLLATE "C" NOT NULL,
+    person_id   text        COLLATE "C" NOT NULL,
+    inside      boolean     NOT NULL,
+    since       timestamptz NOT NULL,
+    judged_ms   bigint      NOT NULL,
+    version     integer     NOT NULL,
+    PRIMARY KEY (unit, segment_id, customer_id)
+);
+CREATE INDEX segment_member_person ON segment_member (segment_id, person_id, judged_ms DESC, customer_id);
+CREATE INDEX segment_member_customer ON segment_member (customer_id);
+"""
+
 
 def upgrade() -> None:
-    pass
+    op.execute(_SEGMENT_MEMBER)
