@@ -71,13 +71,17 @@ class Terms(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True, gc=False):
-    """`key` is the record's key, `value` the bytes to forward; `violations` were observed and let pass."""
+    """`key` is the record's key, `value` the bytes to forward; `violations` were observed and let pass.
+
+    `everyone` says that it names nobody, and that its type is for whoever a rule selects.
+    """
 
     id: str
     key: bytes
     value: bytes
     violations: tuple[Violation, ...] = ()
     traffic: str = ""
+    everyone: bool = False
 
 
 class Rejected(Struct, frozen=True):
@@ -181,7 +185,13 @@ def admit(raw: bytes, terms: Terms) -> Accepted:
     if terms.key.is_browser:
         raw, event, left_out = confined(raw, event, terms.proven)
         violations += left_out
-    return Accepted(event.id, topics.strongest_identifier(event).encode(), raw, violations, terms.traffic)
+    everyone = not event.identifiers and _is_for_everyone(event.type, terms)
+    return Accepted(event.id, topics.strongest_identifier(event).encode(), raw, violations, terms.traffic, everyone)
+
+
+def _is_for_everyone(type: str, terms: Terms) -> bool:
+    """A stranger with a key that everybody can read, a crawler and a test reach nobody by it."""
+    return not terms.key.is_browser and not terms.traffic and terms.kinds.concerns_everyone(type)
 
 
 def _second_reading(raw: bytes, found: str, terms: Terms) -> bytes:

@@ -22,6 +22,8 @@ WHOLE_BODY_BYTES: Final = "whole_body_bytes"
 """The entry of a reject's context that says that its body was cut, and how long it was."""
 TRAFFIC: Final = "traffic"
 PROVEN: Final = "proven"
+EVERYONE: Final = ("everyone", b"1")
+"""The header of an event without a person that concerns whoever a rule selects."""
 
 
 def records_of(outcome: Outcome, terms: Terms, partitions: int) -> list[Record]:
@@ -34,6 +36,8 @@ def records_of(outcome: Outcome, terms: Terms, partitions: int) -> list[Record]:
             key = verdict.key
             partition = topics.partition_of(key, partitions)
             said = headers if not verdict.traffic else write_key.headers_of(verdict.traffic)
+            if verdict.everyone:
+                said = [*said, EVERYONE]
             made.append(Record(_EVENT_RECEIVED, partition, key, verdict.value, said))
         else:
             assert not isinstance(verdict, Accepted)

@@ -147,7 +147,7 @@ def _identify(settings: ProfileSettings, footing: Footing, definitions: Callable
             arrived.labels(what).inc(count)
 
     returning = Returning(Marks(settings.erasure_secrets))
-    identify = Identify(settings.region, settings.live_age_days, counted, definitions, returning)
+    identify = Identify(settings.region, settings.live_age_days, counted, definitions, returning, settings.partitions)
     return WorkerSpec(
         "profile.identify",
         inputs=[Input(EVENT_RECEIVED, identify.on_received), Input(LINK_ORDERED, identify.on_ordered)],

@@ -21,7 +21,7 @@ from libs.common.events import (
 )
 from libs.common.timers import Timer
 from libs.common.unit import Message, Tombstone, UnitTx
-from services.profile import holding, person
+from services.profile import everyone, holding, person
 from services.profile.cabinet import Cabinet
 from services.profile.commands import ERASE, KINDS
 from services.profile.holding import Held, Membership
@@ -74,7 +74,12 @@ class Apply:
         self._refolding = Refolding(definitions, projections)
 
     async def on_identified(self, batch: Sequence[Message[EventIdentified]], tx: UnitTx) -> Sequence[Fact]:
-        return await self._apply([_identified(each.event) for each in batch], tx)
+        work = [_identified(each.event) for each in batch if not each.event.everyone]
+        facts = await self._apply(work, tx)
+        if len(work) < len(batch):
+            spread = [_identified(each.event) for each in batch if each.event.everyone]
+            facts += await everyone.resolved(spread, self._enriching, tx)
+        return facts
 
     async def on_triggered(self, batch: Sequence[Message[RuleTriggered]], tx: UnitTx) -> Sequence[Fact]:
         """Rules that set fields; more hops than allowed are refused, so that rules cannot run in circles."""

@@ -13,7 +13,7 @@ from libs.common.clock import derived_id, to_ms
 from libs.common.errors import Poison
 from libs.common.events import EventIdentified, EventReceived, Fact, LinkOrdered
 from libs.common.unit import Message, UnitTx
-from services.profile import identity
+from services.profile import everyone, identity
 from services.profile.identity import Directory, Findings, Named, Person
 from services.profile.linking import Linking
 from services.profile.normal import normalised, record_id_in
@@ -37,15 +37,26 @@ class Identify:
         counted: Callable[[str, int], None],
         definitions: Callable[[], Definitions] = Definitions,
         returning: Returning | None = None,
+        partitions: int = 1,
     ) -> None:
         self._region = region
         self._live_age = timedelta(days=live_age_days)
         self._counted = counted
         self._linking = Linking(lambda: definitions().identity, counted)
         self._returning = returning
+        self._spreading = everyone.Spreading(partitions)
 
     async def on_received(self, batch: Sequence[Message[EventReceived]], tx: UnitTx) -> Sequence[Fact]:
         fresh = await self._first_seen(batch, tx)
+        spread: list[Fact] = []
+        if any(map(everyone.is_for_everyone, fresh)):
+            for each in filter(everyone.is_for_everyone, fresh):
+                spread += self._spreading.copies(each)
+            fresh = [each for each in fresh if not everyone.is_for_everyone(each)]
+            self._counted("for_everyone", len(spread) // self._spreading.partitions)
+        return [*spread, *await self._of_people(fresh, tx)]
+
+    async def _of_people(self, fresh: list[Message[EventReceived]], tx: UnitTx) -> Sequence[Fact]:
         table = self._linking.table
         named = [(each, normalised(each.event.identifiers, self._region, table)) for each in fresh]
         people = [(each, identifiers) for each, identifiers in named if identifiers]

@@ -476,3 +476,15 @@ async def test_the_paths_of_the_plan_are_described(door: Door) -> None:
     _, document = await door.call("GET", "/openapi.json")
     assert {"/v1/schemas/{type}", "/v1/schemas/validate", "/v1/sources/{source}"} <= document["paths"].keys()
     assert msgspec.json.encode(document)
+
+
+async def test_a_type_shows_what_its_events_without_a_person_are_about(door: Door) -> None:
+    schema = {"type": "object", "x-subject": ["route"], "properties": {"route": {"type": "string"}}}
+    assert (await registered(door, "route_shut", schema))[0] == 201
+    status, answer = await registered(door, "route_lost", schema | {"x-subject": "route"})
+    assert (status, answer["errors"][0]["pointer"]) == (422, "#/schema/x-subject")
+    for name, about in (("route_shut", ["route"]), ("price_dropped", ["product"]), ("purchase", [])):
+        assert (await asked(door, "GET", f"/v1/schemas/{name}"))[1]["subject"] == about
+    _, page, _ = await asked(door, "GET", "/v1/schemas?limit=1000")
+    found = {each["type"]: each["subject"] for each in page["items"]}
+    assert (found["route_shut"], found["weather"], found["purchase"]) == (["route"], ["region", "branch"], [])

@@ -39,12 +39,17 @@ class NewType(web.Document):
 
 
 class EventType(web.Document):
-    """`version` is the owners' newest one; 0 where there is only what ships."""
+    """`version` is the owners' newest one; 0 where there is only what ships.
+
+    `subject` is what an event of this type without an identifier is about: such an event has no person and concerns
+    whoever a rule selects. Empty for types that always concern a person; a schema says it by `x-subject`.
+    """
 
     type: str
     description: str
     standard: bool
     version: int
+    subject: list[str] = []
 
 
 class Version(web.Document):

@@ -12,7 +12,7 @@ from libs.common.db import Row
 from libs.common.errors import NotFound
 from services.ingest.api.schema_documents import EventType, FullType
 from services.ingest.schemas import kinds
-from services.ingest.schemas.standard import description_of, standard
+from services.ingest.schemas.standard import SUBJECT, description_of, standard, subjects_in, subjects_of
 from services.ingest.store import schemas as store
 
 
@@ -26,15 +26,27 @@ async def types_after(connection: Any, own: bool, name: str, limit: int) -> list
         # Those that add to a standard type are among them; they have been named already.
         rows = await store.own_types(connection, limit - len(found), name, list(standard()))
         found += [
-            EventType(type=row["name"], description=row["description"], standard=False, version=row["version"])
+            EventType(
+                type=row["name"],
+                description=row["description"],
+                standard=False,
+                version=row["version"],
+                subject=list(subjects_in(msgspec.json.decode(row["subject"] or "null"))),
+            )
             for row in rows
         ]
     return found
 
 
 def _standard_type(name: str, row: Row | None) -> EventType:
-    description = description_of(standard()[name])
-    return EventType(type=name, description=description, standard=True, version=0 if row is None else row["version"])
+    shipped = standard()[name]
+    return EventType(
+        type=name,
+        description=description_of(shipped),
+        standard=True,
+        version=0 if row is None else row["version"],
+        subject=list(subjects_of(shipped)),
+    )
 
 
 async def full_type(connection: Any, name: str) -> FullType:
@@ -48,15 +60,17 @@ async def full_type(connection: Any, name: str) -> FullType:
         description = "A type of a family, known by its prefix." if shipped is None else description_of(shipped)
         return FullType(
             type=name, description=description, standard=shipped is not None, version=0,
-            schema_=whole, standard_schema=whole,
+            schema_=whole, standard_schema=whole, subject=list(subjects_of(shipped)),
         )  # fmt: skip
+    own = read_schema(row["schema"])
     return FullType(
         type=name,
         description=row["description"] if shipped is None else row["description"] or description_of(shipped),
         standard=shipped is not None,
         version=row["version"],
-        schema_=read_schema(row["schema"]),
+        schema_=own,
         standard_schema=whole,
+        subject=list(subjects_in((whole or own or {}).get(SUBJECT))),
         compatibility=row["compatibility"],
         note=row["note"],
         created_by=row["created_by"],

@@ -23,6 +23,7 @@ from services.ingest.api.schema_documents import (
 )
 from services.ingest.schemas import kinds, registration
 from services.ingest.schemas.kinds import Kind
+from services.ingest.schemas.schema import Schema
 from services.ingest.schemas.standard import standard, subjects_of
 from services.ingest.store import schemas as store
 
@@ -51,7 +52,7 @@ def make_router(database: Database) -> APIRouter:
         if row is None and type not in standard() and not kinds.in_family(type):
             raise NotFound("There is no event type of this name.")
         schemas = registration.present_schemas(type, None if row is None else row["schema"])
-        kind = Kind(schemas, _subjects(type))
+        kind = Kind(schemas, _subjects(type, schemas))
         verdict = await asyncio.to_thread(_verdict, kind, sample)
         return TypeVerdict(type=type, version=0 if row is None else row["version"], **dict(verdict))
 
@@ -65,7 +66,7 @@ def _tried(document: Trial, known: bool, own: str | None) -> TrialResult:
         return TrialResult(valid=False, errors=[Finding(pointer=f.pointer, detail=f.detail) for f in error.errors])
     name = document.type or ""
     shipped = [standard()[name]] if name in standard() else []
-    kind = Kind([*shipped, schema], _subjects(name))
+    kind = Kind([*shipped, schema], _subjects(name, [schema]))
     result = TrialResult(valid=True, verdicts=[_verdict(kind, each) for each in document.events])
     if known:
         _, found = registration.compared(document.schema_, name, own)
@@ -85,5 +86,5 @@ def _verdict(kind: Kind, sample: Sample) -> Verdict:
     return Verdict(accepted=not told, violations=list(told))
 
 
-def _subjects(name: str) -> tuple[str, ...]:
-    return subjects_of(standard()[name]) if name in standard() else ()
+def _subjects(name: str, schemas: Sequence[Schema]) -> tuple[str, ...]:
+    return subjects_of(standard()[name] if name in standard() else next(iter(schemas), None))

@@ -82,7 +82,11 @@ class Kinds:
         self._kinds = {name: Kind([schema], subjects_of(schema)) for name, schema in standard().items()}
         for name, added in self.own.items():
             beneath = self._kinds.get(name, FREE)
-            self._kinds[name] = beneath if added is None else Kind((*beneath.schemas, added), beneath.subjects)
+            if added is not None:
+                subjects = beneath.subjects if name in standard() else subjects_of(added)
+                self._kinds[name] = Kind((*beneath.schemas, added), subjects)
+            else:
+                self._kinds[name] = beneath
         self._hints: Hints | None = None
 
     def check(self, event: EventReceived) -> tuple[Violation, ...]:
@@ -102,6 +106,11 @@ class Kinds:
         if kind.accepts(data) and (not kind.subjects or kind.concerns_something(data, event.branch)):
             return ()
         return self._violated(event, kind, data)
+
+    def concerns_everyone(self, type: str) -> bool:
+        """Whether an event of this type that names nobody is for whoever a rule selects."""
+        kind = self._kinds.get(type)
+        return kind is not None and bool(kind.subjects)
 
     def _violated(self, event: EventReceived, kind: Kind, data: dict[str, Any]) -> tuple[Violation, ...]:
         observed = self.modes.of(event.source) == "observe"
@@ -153,6 +162,6 @@ def _no_object() -> Reject:
 
 def _without_subject(subjects: tuple[str, ...]) -> Violation:
     ways = {"branch": "branch, of the event or in its data", "product": "data.product", "region": "data.region"}
-    named = " or ".join(ways[name] for name in subjects)
+    named = " or ".join(ways.get(name, f"data.{name}") for name in subjects)
     detail = f"An event without a person must say what it is about: {named} is missing."
     return Violation("/data", INVALID_DATA, detail)

@@ -11,7 +11,7 @@ from libs.common.errors import Conflict, Fault, Invalid
 from services.ingest.schemas import kinds
 from services.ingest.schemas.compatibility import Narrowing, narrowings
 from services.ingest.schemas.schema import Schema, compiled
-from services.ingest.schemas.standard import standard
+from services.ingest.schemas.standard import SUBJECT, standard, subjects_of
 
 Compatibility = Literal["backward", "none"]
 TYPES_MAX: Final = 2_000
@@ -32,10 +32,14 @@ def check_name(name: str) -> None:
 def usable(document: Mapping[str, Any]) -> Schema:
     """The schema of a request; Invalid with pointers into the request."""
     try:
-        return compiled(document)
+        schema = compiled(document)
     except Invalid as error:
         faults = [Fault(_SCHEMA + fault.pointer, fault.detail) for fault in error.errors]
         raise Invalid(error.detail, faults) from None
+    if SUBJECT in document and not subjects_of(schema):
+        detail = "names the fields by one of which an event without a person says what it is about: a list such as"
+        raise Invalid("The schema cannot be used.", [Fault(f"{_SCHEMA}/{SUBJECT}", f'{detail} ["product"]')])
+    return schema
 
 
 def present_schemas(name: str, own: str | None) -> list[Schema]:

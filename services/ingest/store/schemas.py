@@ -38,7 +38,8 @@ async def count_types(connection: Any) -> int:
 
 async def own_types(connection: Any, limit: int, after: str, without: Sequence[str]) -> list[Row]:
     rows: list[Row] = await connection.fetch(
-        "SELECT name, description, version FROM event_type WHERE name > $2 AND name <> ALL($3) ORDER BY name LIMIT $1",
+        "SELECT name, description, version, schema::jsonb -> 'x-subject' AS subject FROM event_type"
+        " JOIN event_type_version USING (name, version) WHERE name > $2 AND name <> ALL($3) ORDER BY name LIMIT $1",
         limit,
         after,
         without,

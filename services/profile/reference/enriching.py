@@ -70,6 +70,12 @@ class Enriching:
             await self._flush(catalogue, tally, tx)
             tally.flushed_ms, tally.fresh = now_ms, False
 
+    def join(self, work: Sequence[Joined]) -> None:
+        """The same, where somebody else notes what nobody knows."""
+        catalogue = self._catalogue()
+        for each in work:
+            self._join(catalogue, each, [])
+
     @staticmethod
     def _join(catalogue: Catalogue, each: Joined, unknown: list[Unknown]) -> None:
         event, raw = each.event, each.origin.raw

@@ -28,6 +28,7 @@ SUBJECTS: Final[Mapping[str, str]] = {
     "service": "Service",
     "channel": "Channel",
     "data": "Data",
+    "surroundings": "Prices, stock, branches and weather",
 }
 """By the name of the folder, in the order in which people read them."""
 

@@ -13,5 +13,6 @@ TRAITS: Final[Mapping[str, str]] = {
     "job_level": "the position at work: staff, senior, manager, director or executive",
     "married_on": "the day of the wedding",
     "retires_on": "the day on which the customer retires",
+    "wish_list": 'the codes of the products that the customer has put on a list, such as ["tea-12", "mug"]',
 }
 """By name, as an `identify` tells them. All else that the triggers look at follows from events by itself."""

@@ -7,6 +7,7 @@ currency beside them. `x-subject` names what a type without a person is about, b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from services.ingest.schemas.walk import children, target_of
 _FOLDER: Final = Path(__file__).parent
 _DEFS: Final = "defs"
 SUBJECT: Final = "x-subject"
+_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]{0,59}")
 
 
 @cache
@@ -38,9 +40,16 @@ def description_of(schema: Schema) -> str:
     return text
 
 
-def subjects_of(schema: Schema) -> tuple[str, ...]:
+def subjects_of(schema: Schema | None) -> tuple[str, ...]:
     """What an event of this type may be about when it is about no person; empty for all others."""
-    return tuple(schema.document.get(SUBJECT, ()))
+    return () if schema is None else subjects_in(schema.document.get(SUBJECT))
+
+
+def subjects_in(named: Any) -> tuple[str, ...]:
+    """Owners may have used the word for something of their own before it meant anything here: that is nothing then."""
+    if not isinstance(named, list) or not all(isinstance(each, str) and _NAME.fullmatch(each) for each in named):
+        return ()
+    return tuple(dict.fromkeys(named))
 
 
 def _whole(schema: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
