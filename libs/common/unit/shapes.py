@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -34,10 +34,11 @@ class UnitTx(Tx):
 
     `cache` lives as long as the unit is ours and is emptied after any failure, so what it holds of the unit's own rows
     is true. `clock` is the unit's clock (1970 while unknown); `now` the wall clock at the start of the batch.
-    `snapshot` is the number of the documents in force, committed with the position.
+    `snapshot` is the number of the documents in force, committed with the position. `positions` are the next offsets
+    by topic, behind this batch.
     """
 
-    __slots__ = ("cache", "clock", "now", "snapshot", "unit", "worker")
+    __slots__ = ("cache", "clock", "now", "positions", "snapshot", "unit", "worker")
 
     def __init__(
         self,
@@ -49,8 +50,10 @@ class UnitTx(Tx):
         clock: datetime,
         now: datetime,
         snapshot: int,
+        positions: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(connection)
+        self.positions: Mapping[str, int] = positions or {}
         self.worker = worker
         self.unit = unit
         self.cache = cache
