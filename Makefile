@@ -8,7 +8,7 @@ SUITES := tests/unit tests/contract tests/integration tests/e2e tests/resilience
 
 .DEFAULT_GOAL := help
 .PHONY: help run test setup lint types imports unit contract integration e2e resilience soak bench \
-	explain backtest replay rules-check rules-plan rules-apply reset lock
+	explain backtest archive replay rules-check rules-plan rules-apply reset lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,8 @@ resilience: setup ## kill -9, outages, take-overs, and a check that nothing was 
 
 soak: setup ## the resilience tests for longer, the fuzzer along every border, the whole file of a shop: MINUTES=30
 	@DANGOL_SOAK_MINUTES=$(or $(MINUTES),30) $(PYTEST) tests/unit/test_rules_oracle.py \
-		tests/e2e/test_apis_under_fuzz.py tests/e2e/test_replay.py tests/resilience --timeout=0
+		tests/e2e/test_apis_under_fuzz.py tests/e2e/test_replay.py \
+		tests/integration/test_rules_whole_histories.py tests/resilience --timeout=0
 
 bench: setup ## speed and size beside their references; a table, and JSON under .local/bench
 	@$(VENV)/python -m tests.load
@@ -58,8 +59,12 @@ bench: setup ## speed and size beside their references; a table, and JSON under 
 explain: ## one customer's last event through all services, gate by gate: CUSTOMER=...
 	@$(VENV)/python -m deploy.demo.explain "$(CUSTOMER)"
 
-backtest: ## what a rule would have done: RULE=id, id@version or file.json FROM=2026-10-01 TO=... ARGS="--help"
-	@$(VENV)/python -m deploy.demo.backtest "$(RULE)" $(if $(FROM),--from "$(FROM)") $(if $(TO),--to "$(TO)") $(ARGS)
+backtest: ## what a rule would have done: RULE=id, id@version or file.json FROM=2026-10-01 TO=... CAMPAIGN=id ARGS="--help"
+	@$(VENV)/python -m deploy.demo.backtest "$(RULE)" $(if $(FROM),--from "$(FROM)") $(if $(TO),--to "$(TO)") \
+		$(if $(CAMPAIGN),--campaign "$(CAMPAIGN)") $(ARGS)
+
+archive: ## take the history of resolved events into Parquet files, for backtests beyond 400 days: TO=folder
+	@$(VENV)/python -m services.rules.archive $(if $(TO),"$(TO)")
 
 replay: ## send a table of purchases through the HTTP door: ARGS="--help"
 	@$(VENV)/python -m deploy.replay $(ARGS)

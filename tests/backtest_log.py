@@ -12,7 +12,7 @@ from libs.common import clock, progress
 from libs.common.events import Change, EventResolved
 from libs.common.topics import partition_of
 from services.rules.backtest.shapes import LiveRule, Question
-from services.rules.backtest.simulation import Entry, Simulation
+from services.rules.backtest.simulation import Logged, Simulation
 
 ZONE = "Asia/Seoul"
 UNITS = 2
@@ -27,6 +27,10 @@ BASKET = {
     "when": {"type": "absence", "after": {"event": "cart_add"}, "no": {"event": "purchase"}, "for": "1h"},
     "emit": {"trigger": "a.b", "include": {"basket": "first.basket"}},
 }
+
+
+Entry = tuple[int, int, Logged]
+"""When it was appended in milliseconds, its partition, and the message."""
 
 
 class Message(NamedTuple):
@@ -100,7 +104,7 @@ def raw(document: Document) -> msgspec.Raw:
 def simulated(asked: Question, entries: Sequence[Entry], units: int = UNITS, chunk: int = 50) -> Simulation:
     made = Simulation(asked, units, 1 << 30)
     for begin in range(0, len(entries), chunk):
-        made.take(entries[begin : begin + chunk])
+        made.take([(at, unit, (message,)) for at, unit, message in entries[begin : begin + chunk]])
     return made
 
 

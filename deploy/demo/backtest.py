@@ -11,6 +11,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+from deploy.demo import funnel
 from deploy.demo.calls import Calls, Refused
 from deploy.demo.settings import Access, access
 from deploy.local.failure import StackFailure
@@ -53,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="since", default="", help=f"a day or an instant (default: {_DAYS} days ago)")
     parser.add_argument("--to", dest="until", default="", help="a day, up to its end, or an instant (default: now)")
     parser.add_argument(
+        "--campaign",
+        default="",
+        help="the id of a campaign, or a file: what its gates would have done",
+    )
+    parser.add_argument(
         "--no-overlap", action="store_true", help="do not run the live rules beside it, which is faster"
     )
     parser.add_argument("--in-force-before", action="store_true", help="as if it had been in force for long before")
@@ -72,21 +78,31 @@ def question_of(rule: str, since: str, until: str, options: argparse.Namespace) 
     }
     if until:
         asked["to"] = _instant(until, "--to", end_of_day=True)
+    if campaign := getattr(options, "campaign", ""):
+        asked["campaign"] = _document(campaign) if _is_file(campaign) else campaign
     return asked | _named(rule)
 
 
 def _named(rule: str) -> dict[str, Any]:
-    if rule.endswith(".json") or "/" in rule:
-        try:
-            return {"rule": json.loads(Path(rule).read_text("utf-8"))}
-        except OSError as error:
-            raise StackFailure(f"cannot read {rule}: {error.strerror}") from None
-        except ValueError as error:
-            raise StackFailure(f"{rule} is no JSON: {error}") from None
+    if _is_file(rule):
+        return {"rule": _document(rule)}
     name, _, version = rule.partition("@")
     if version and not version.isdigit():
         raise StackFailure(f"{version!r} is no version: id@3")
     return {"rule_id": name, **({"version": int(version)} if version else {})}
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".json") or "/" in name
+
+
+def _document(file: str) -> Any:
+    try:
+        return json.loads(Path(file).read_text("utf-8"))
+    except OSError as error:
+        raise StackFailure(f"cannot read {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise StackFailure(f"{file} is no JSON: {error}") from None
 
 
 def _instant(text: str, option: str, *, end_of_day: bool = False) -> str:
@@ -152,6 +168,8 @@ def told(answer: Answer) -> Iterator[str]:
     for each in report["overlap"]:
         both = f"{each['customers']:,} customers ({each['share']:.0%}) within 24 h"
         yield f"  also hit by {each['rule_id']} version {each['version']}: {both}"
+    if report.get("gates"):
+        yield from funnel.told(report["gates"], answer.get("gate_examples", ()))
     yield from _examples(answer["examples"])
     rate = f"{report['events_per_second']:,.0f}/s"
     yield f"  read {report['events_read']:,} events in {report['seconds']:.1f} s ({rate})"

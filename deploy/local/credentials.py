@@ -50,11 +50,23 @@ def ensure_credentials(file: Path, token_secret: str) -> Credentials:
     return Credentials(keys, tokens)
 
 
-def _token(secret: str, role: str) -> str:
+def ensure_service_token(file: Path, token_secret: str, service: str, role: str) -> None:
+    """A token by which one service asks another, in a file of its own; one that exists is kept."""
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(file.name + ".new")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as text:
+        text.write(_token(token_secret, role, f"service-{service}") + "\n")
+    partial.replace(file)
+
+
+def _token(secret: str, role: str, subject: str = "") -> str:
     # Imported here because it takes half a second, and only the first run needs it.
     from libs.common.auth import issue_token
 
-    return issue_token(secret, subject=f"demo-{role}", roles=[role])
+    return issue_token(secret, subject=subject or f"demo-{role}", roles=[role])
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.local import addresses, children, places, readiness, steps, variables, welcome
 from deploy.local.broker import KafkaBroker
-from deploy.local.credentials import ensure_credentials, ensure_secrets
+from deploy.local.credentials import ensure_credentials, ensure_secrets, ensure_service_token
 from deploy.local.failure import StackFailure
 from deploy.local.keeper import Keeper, end_all
 from deploy.local.postgres import PostgresServer
@@ -37,6 +37,7 @@ class Stack:
         data_exists = (places.POSTGRES / "data" / "PG_VERSION").exists()
         secrets = ensure_secrets(places.SECRETS, database_exists=data_exists)
         credentials = ensure_credentials(places.CREDENTIALS, secrets.token_secret)
+        ensure_service_token(places.RULES_TOKEN, secrets.token_secret, "rules", "marketer")
         steps.write("Starting")
         database_url = variable("DANGOL_DATABASE_URL")
         kafka_bootstrap = variable("DANGOL_KAFKA_BOOTSTRAP")

@@ -21,6 +21,9 @@ def of_services(database_url: str, kafka_bootstrap: str, secrets: Secrets) -> di
         "DANGOL_NOTIFY_URL": addresses.NOTIFY.url,
         "DANGOL_DEMO_SMTP_PORT": str(addresses.SMTP.port),
         "DANGOL_DEMO_GATEWAY_PORT": str(addresses.GATEWAY.port),
+        # Backtests of rules ask campaign what its gates would have done.
+        "DANGOL_CAMPAIGN_URL": addresses.CAMPAIGN.url,
+        "DANGOL_CAMPAIGN_TOKEN_FILE": str(places.RULES_TOKEN),
         "DANGOL_PROVIDER_LEDGER": str(places.PROVIDER_LEDGER),
         "PYTHONUNBUFFERED": "1",
         # Threads of the runtime would otherwise each keep a heap of their own.

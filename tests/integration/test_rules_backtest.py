@@ -8,28 +8,25 @@ import os
 import random
 import signal
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx2
 import msgspec
 import pytest
 
 from libs.common import clock, progress
-from libs.common.events import ERASED, Change, EventResolved, RuleTriggered
-from libs.common.kafka import Entry, History, Record
+from libs.common.events import ERASED, Change, EventResolved
+from libs.common.kafka import History, Received, Record
 from libs.common.runtime import App
-from libs.common.topics import EVENT_RESOLVED, TRIGGERED, partition_of
+from libs.common.topics import EVENT_RESOLVED, partition_of
 from services.rules.backtest import jobs as backtest_jobs
 from services.rules.backtest.running import run
 from services.rules.backtest.shapes import Question, Task, Told
-from tests.log_reading import everything
+from tests.backtest_live import Given, database, emitted
 from tests.rules_place import BASKET, UNITS, VISITS, Place, activate, client_of, opened, running
 
 SECONDS_MAX = 60.0
@@ -99,15 +96,6 @@ async def until(client: httpx2.AsyncClient, id: str, *states: str) -> Document:
             if found["state"] in states:
                 return found
             await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def database(place: Place) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(place.settings.database_url_of("rules"))
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 def jobs() -> set[int]:
@@ -258,45 +246,6 @@ def task_of(place: Place, rule: Document) -> Task:
         grace_seconds=0,
     )
     return Task(question, place.settings.kafka_bootstrap, place.settings.topic_prefix, EVENT_RESOLVED.name, UNITS, 256)
-
-
-class Given:
-    """What was published, and whether the live engine is through with it."""
-
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._counts = Counter[int]()
-
-    async def publish(self, records: Sequence[Record]) -> None:
-        await self._place.publisher.publish(records)
-        self._counts.update(record.partition for record in records)
-
-    async def settled(self, clock_ms: int = 0) -> None:
-        """All was read; with `clock_ms`, the clocks have come so far and what was due by then has fired."""
-        async with database(self._place) as connection, asyncio.timeout(SECONDS_MAX):
-            while not await self._has_settled(connection, clock_ms):
-                await asyncio.sleep(0.05)
-
-    async def _has_settled(self, connection: Any, clock_ms: int) -> bool:
-        rows = await connection.fetch("SELECT unit, progress FROM worker_unit WHERE worker = 'rules.match'")
-        units = {row["unit"]: progress.decode(row["progress"]) for row in rows}
-        if clock_ms:
-            due = await connection.fetchval("SELECT count(*) FROM timer WHERE due <= $1", clock.from_ms(clock_ms))
-            return not due and all(each.clock_ms >= clock_ms for each in units.values())
-        return all(units[unit].positions.get(EVENT_RESOLVED.name, 0) >= count for unit, count in self._counts.items())
-
-
-async def emitted(place: Place) -> list[RuleTriggered]:
-    async with database(place) as connection:
-        records = await everything(
-            place.settings.kafka_bootstrap,
-            place.settings.topic_prefix,
-            TRIGGERED.name,
-            range(UNITS),
-            wanted=lambda message: message.value is not None,
-            connection=connection,
-        )
-    return [msgspec.json.decode(each.value or b"", type=RuleTriggered) for each in records]
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
@@ -513,7 +462,7 @@ async def test_answers_are_kept_for_ninety_days(place: Place) -> None:
 # --- the log ---------------------------------------------------------------------------------------------------------
 
 
-async def read(place: Place, since_ms: int, until_ms: int) -> tuple[History, list[Entry]]:
+async def read(place: Place, since_ms: int, until_ms: int) -> tuple[History, list[tuple[int, int, Received]]]:
     history = History(
         place.settings.kafka_bootstrap,
         prefix=place.settings.topic_prefix,
@@ -523,7 +472,12 @@ async def read(place: Place, since_ms: int, until_ms: int) -> tuple[History, lis
         until_ms=until_ms,
     )
     async with history:
-        return history, [entry async for chunk in history.chunks() for entry in chunk]
+        return history, [
+            (append_ms, partition, message)
+            async for chunk in history.chunks()
+            for append_ms, partition, messages in chunk
+            for message in messages
+        ]
 
 
 async def test_partitions_are_read_as_one_stream_in_the_order_of_appending(place: Place) -> None:

@@ -15,7 +15,6 @@ from libs.common import clock
 from libs.common.events import ERASED, EventResolved
 from services.rules.backtest import memory
 from services.rules.backtest.reach import reach_ms
-from services.rules.backtest.simulation import Entry
 from services.rules.backtest.waking import Timers
 from services.rules.document.language import Rule
 from services.rules.engine import matching
@@ -31,6 +30,7 @@ from tests.backtest_log import (
     VISIT,
     ZONE,
     Document,
+    Entry,
     Log,
     Message,
     customers,

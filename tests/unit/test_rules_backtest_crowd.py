@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from services.rules.backtest.crowd import KEPT_MAX, Crowd
-from services.rules.backtest.interest import person_of
+from services.rules.backtest.interest import opening, person_of
 from tests.backtest_log import START_MS, VISIT, Log, question, simulated
 
 
@@ -50,5 +50,6 @@ def test_who_is_behind_an_event_is_told_whatever_its_bytes_look_like() -> None:
     [(_, _, message)] = log.entries
     plain = message.value or b""
     moved = json.dumps(dict(reversed(json.loads(plain).items()))).encode()
-    assert [person_of(each) for each in (plain, moved)] == [b"p", b"p"]
-    assert [person_of(each) for each in (b"{", b"[]", b"\xff", b'{"person_id":"p","traffic":"bot"}')] == [None] * 4
+    assert [person_of(opening(each), each) for each in (plain, moved)] == [b"p", b"p"]
+    for each in (b"{", b"[]", b"\xff", b'{"person_id":"p","traffic":"bot"}', b'{"person_id":"p","everyone":true}'):
+        assert person_of(opening(each), each) is None

@@ -27,8 +27,8 @@ def test_memory_is_bounded_and_says_so() -> None:
     rule = {**VISIT, "limits": {"repeat": "once"}}
     made = Simulation(question(rule), 2, 100_000)
     with pytest.raises(MemoryFull, match="customers than 0 MB hold"):
-        for entry in log.entries:
-            made.take([entry])
+        for at, unit, message in log.entries:
+            made.take([(at, unit, (message,))])
     assert made.report(1.0, 0).fires > 10, "what was counted until then can be told"
 
 

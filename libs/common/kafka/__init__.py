@@ -2,7 +2,7 @@
 
 from libs.common.kafka.catalogue import check_partitions, ensure_topics, partition_counts
 from libs.common.kafka.cleaning import calm_compaction, hurry_compaction
-from libs.common.kafka.history import Entry, History, Span
+from libs.common.kafka.history import Earlier, History, Run, Span
 from libs.common.kafka.publishing import Publisher
 from libs.common.kafka.reading import Announcer, UnitReader
 from libs.common.kafka.scanning import still_there, through
@@ -12,12 +12,13 @@ __all__ = [
     "FETCH_BYTES_MAX",
     "MESSAGE_BYTES_MAX",
     "Announcer",
-    "Entry",
+    "Earlier",
     "Headers",
     "History",
     "Publisher",
     "Received",
     "Record",
+    "Run",
     "Span",
     "UnitReader",
     "calm_compaction",

@@ -29,7 +29,7 @@ def run(service: str, settings_class: type[S], build: Callable[[S], Awaitable[Ap
     logs.configure(service, settings.log_level, instance=settings.instance_id)
     try:
         with _listening(service, settings.host, getattr(settings, "port", 0)) as listener:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 code = runner.run(serve(service, settings, build, listener))
     except Misconfigured as error:
         sys.stderr.write(f"error: {service}: {error}\n")
@@ -93,7 +93,7 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(name)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     if sys.platform == "win32":
         return None
     import uvloop

@@ -20,6 +20,9 @@ from libs.common.unit.aftermath import Aftermath
 from libs.common.unit.burial import DeadLetter
 from libs.common.unit.shapes import Floor, Tombstone, UnitTx, WorkerSpec
 
+REST_MS = 5_000
+"""By so much the clock of those who read a unit at rest may be behind at the most."""
+
 Work = Callable[[UnitTx], Awaitable[Sequence[Fact | Tombstone | DeadLetter]]]
 
 
@@ -44,7 +47,7 @@ class Book:
         self._origin = progress.origin_of(spec.name, taken.unit)
         self._encoder = msgspec.json.Encoder()
         self._topics: dict[type, Topic] = {topic.event: topic for topic in spec.outputs}
-        self._published_seq = self._forgotten_seq = 0
+        self._published_seq = self._forgotten_seq = self._marked_seq = 0
         compacted = [topic.name for topic in spec.outputs if topic.compacted]
         self._aftermath = Aftermath(compacted, 2 * floor.publisher.timeout_seconds)
 
@@ -111,12 +114,19 @@ class Book:
         """
         reached = self.progress.clock_ms
         topics = [topic for topic in self._spec.outputs if topic.marks]
-        if topics and reached > self.progress.marked_ms:
+        if topics and self._is_worth_telling(reached):
             stamp = [(progress.MARK, progress.stamp(self._origin, reached))]
             everywhere = range(self._floor.units)
             await self.publish([Record(topic.name, unit, None, None, stamp) for topic in topics for unit in everywhere])
-            self.progress.marked_ms = reached
+            self.progress.marked_ms, self._marked_seq = reached, self.progress.seq
         await self.publish(self._aftermath.due())
+
+    def _is_worth_telling(self, reached: int) -> bool:
+        """A unit that has told nothing since its last mark is in no hurry: marks go to every partition, and where
+        little happens they would fill the log. All that are at rest speak together, or the slowest would tell the time.
+        """
+        last = self.progress.marked_ms
+        return reached > last and (self.progress.seq > self._marked_seq or reached // REST_MS > last // REST_MS)
 
     def _tx(self, connection: Any) -> UnitTx:
         return UnitTx(
@@ -127,6 +137,7 @@ class Book:
             clock=clock.from_ms(self.progress.clock_ms),
             now=clock.now(),
             snapshot=self.progress.snapshot,
+            positions=self.progress.positions,
         )
 
     def _record(self, each: Fact | Tombstone | DeadLetter) -> Record:

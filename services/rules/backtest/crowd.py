@@ -20,6 +20,11 @@ class Crowd:
     def add(self, customer_id: str) -> None:
         self.note(customer_id.encode())
 
+    def knows(self, key: bytes) -> bool:
+        """Whether to note this one would change nothing."""
+        number = zlib.crc32(key)
+        return bool(number & self._mask) or number in self._kept
+
     def note(self, key: bytes) -> None:
         """A customer by the bytes of the id."""
         number = zlib.crc32(key)

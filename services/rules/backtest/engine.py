@@ -6,15 +6,18 @@ when a unit's clock has moved, what is due, five hundred at a time, each time be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import cast
 
 import msgspec
 
 from libs.common import logs
-from libs.common.events import ERASED, EventResolved, RuleTriggered
+from libs.common.events import EMPTY, ERASED, EventResolved, RuleTriggered
 from services.rules.backtest.memory import States
 from services.rules.backtest.waking import Timers
-from services.rules.engine import firing, matching
+from services.rules.document.everyone import audience_id
+from services.rules.engine import audience, firing, matching
 from services.rules.engine.firing import Effects, Expiry
 from services.rules.engine.snapshot import Snapshot
 from services.rules.engine.state import State
@@ -23,6 +26,17 @@ from services.rules.explaining.grounds import Grounds
 TIMERS_AT_ONCE = 500
 _TIMER_BYTES = 400
 _expiry = msgspec.msgpack.Decoder(Expiry)
+
+
+class Glimpse(msgspec.Struct, gc=False):
+    """As much of an event as is remembered of a customer for whom a timer is set."""
+
+    customer_id: str
+    person_id: str
+    time: datetime
+    profile: msgspec.Raw = EMPTY
+    linked: list[str] = []
+
 
 Fired = Callable[[RuleTriggered, Grounds], None]
 """A trigger, and what it rested on."""
@@ -37,6 +51,7 @@ class Engine:
         self.waiting: set[str] = set()
         self._states = States(bytes_max)
         self._timers = [Timers() for _ in range(units)]
+        self._members: list[set[str]] = [set() for _ in range(units)]
         self._grace_ms = grace_ms
         self._fired = fired
 
@@ -44,6 +59,9 @@ class Engine:
         customer_id = event.customer_id
         if event.type == ERASED:
             self._forget(unit, customer_id)
+            return
+        if event.everyone:
+            self._spread(unit, event)
             return
         hit = matching.match(self.snapshot, event)
         waits = customer_id in self.waiting
@@ -59,6 +77,10 @@ class Engine:
         matching.step(self.snapshot, event, hit, own, self._others(event.linked, customer_id), self.out)
         self._take(unit, own)
 
+    def on_glimpse(self, seen: Glimpse) -> None:
+        """Of an event that meets no rule, for a customer who waits."""
+        matching.remember_profile(self._states.own(seen.customer_id), cast(EventResolved, seen))
+
     def on_clock(self, unit: int, clock_ms: int) -> None:
         """All that was handed in until `clock_ms` has been read in this unit."""
         timers, ready_ms = self._timers[unit], clock_ms - self._grace_ms
@@ -70,6 +92,10 @@ class Engine:
     def settle(self, now_ms: int) -> None:
         """Called now and then; MemoryFull when more is to be remembered than was allowed."""
         self._states.settle(now_ms, _TIMER_BYTES * sum(map(len, self._timers)))
+
+    def remembered(self) -> Iterator[tuple[str, bytes]]:
+        """The packed states of all customers; the engine is done with then."""
+        return self._states.packed()
 
     @property
     def customers(self) -> int:
@@ -87,6 +113,19 @@ class Engine:
         self._take(unit, own)
         self._note_waiting(own)
 
+    def _spread(self, unit: int, event: EventResolved) -> None:
+        """An event without a person: at this instant, all of the unit's customers whom it may concern have their turn.
+
+        Live they have it page by page, and are judged as they are then.
+        """
+        for concern in audience.concerned(self.snapshot, event, self.out):
+            listed = audience_id(concern.rule.id)
+            for customer_id in sorted(self._members[unit]):
+                own = self._states.own(customer_id)
+                if (held := own.memberships.get(listed)) is not None and held.inside:
+                    audience.reach(self.snapshot, concern, own, self._others(own.linked, customer_id), self.out)
+            self._tell()
+
     def _others(self, linked: Sequence[str], own: str) -> list[State]:
         return [self._states.look(each) for each in linked if each != own]
 
@@ -99,6 +138,8 @@ class Engine:
             out.cancelled.clear()
             out.timers.clear()
             self._note_waiting(own)
+        if own.memberships:
+            self._note_member(unit, own)
         if len(own.seen) > 64:
             own.sweep()
         self._tell()
@@ -106,8 +147,14 @@ class Engine:
     def _note_waiting(self, own: State) -> None:
         (self.waiting.add if own.waiting else self.waiting.discard)(own.customer_id)
 
+    def _note_member(self, unit: int, own: State) -> None:
+        self._note_waiting(own)
+        is_member = any(each.hidden and each.inside for each in own.memberships.values())
+        (self._members[unit].add if is_member else self._members[unit].discard)(own.customer_id)
+
     def _tell(self) -> None:
         out = self.out
+        out.moves.clear()
         if out.triggers:
             for trigger, grounds in zip(out.triggers, out.grounds, strict=True):
                 self._fired(trigger, grounds)
@@ -117,4 +164,5 @@ class Engine:
     def _forget(self, unit: int, customer_id: str) -> None:
         self._timers[unit].cancel(firing.timer_keys(self._states.own(customer_id)))
         self._states.forget(customer_id)
+        self._members[unit].discard(customer_id)
         self.waiting.discard(customer_id)

@@ -1,12 +1,13 @@
 """Which messages can mean anything to some rules, and of whom are they? Told from their bytes: decoding all would be
 most of the work. Pure.
 
-Resolved events are written by one encoder, without spaces, their envelope first. Of such bytes the first `"type":"` is
-the event's own, because a quote within a text is escaped. Whatever does not begin like one of them is looked at closer.
+Resolved events are written by one encoder, without spaces, their envelope first. Whatever does not begin like one of
+them, or has something escaped in its ids, is looked at closer.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -26,10 +27,13 @@ from services.rules.document.language import (
 )
 from services.rules.engine.snapshot import Snapshot
 
-_OPENING = b'{"event_id":"'
-_TYPE = b'"type":"'
-_PERSON = b'"person_id":"'
+_OPENING = re.compile(
+    # A quote within an id is escaped, so that no id is taken for what follows it. A type is compared as it stands.
+    rb'\{"event_id":"[^"]*","customer_id":"[^"]*","person_id":"([^"]*)","type":"([^"\\]*)"'
+)
 _FLAG = b'"traffic":'
+_EVERYONE = b'"everyone":true}'
+"""How an event ends that concerns everyone: that it does is the last thing that is written of it."""
 # Met by the type of an event, or by a profile field that it changed, and by nothing else.
 _PLAIN = (EventWhen, MeasureWhen, SequenceWhen, AbsenceWhen, ChangeWhen, DateWhen, DormancyWhen, DeviationWhen)
 
@@ -37,21 +41,25 @@ _PLAIN = (EventWhen, MeasureWhen, SequenceWhen, AbsenceWhen, ChangeWhen, DateWhe
 class _Origin(msgspec.Struct):
     person_id: str
     traffic: str = ""
+    everyone: bool = False
 
 
 _origin = msgspec.json.Decoder(_Origin)
+opening = _OPENING.match
+"""Of an event as the encoder writes it: person and type. None of anything else, which is looked at closer."""
 
 
-def person_of(value: bytes) -> bytes | None:
-    """Who is behind an event; None where no customer is: of flagged traffic, and of what cannot be read."""
-    if value.startswith(_OPENING) and _FLAG not in value:
-        at = value.find(_PERSON) + len(_PERSON)
-        return value[at : value.find(b'"', at)]
+def person_of(found: re.Match[bytes] | None, value: bytes) -> bytes | None:
+    """Who is behind an event; None where no customer is: of flagged traffic, of what concerns everyone, and of what
+    cannot be read.
+    """
+    if found is not None and _FLAG not in value and not value.endswith(_EVERYONE):
+        return found[1]
     try:
         origin = _origin.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return None if origin.traffic else origin.person_id.encode()
+    return None if origin.traffic or origin.everyone else origin.person_id.encode()
 
 
 class Interest:
@@ -65,12 +73,9 @@ class Interest:
         fields = set[str]().union(*(each.by_change for each in snapshots))
         self._changes = [f'"{field}":{{'.encode() for field in sorted(fields)]
 
-    def takes(self, value: bytes) -> bool:
-        """Whether to decode and match a message; true is never wrong."""
-        if self.everything or not value.startswith(_OPENING):
-            return True
-        at = value.find(_TYPE) + len(_TYPE)
-        if value[at : value.find(b'"', at)] in self._types:
+    def takes(self, found: re.Match[bytes] | None, value: bytes) -> bool:
+        """Whether to decode and match a message with such an opening; true is never wrong."""
+        if self.everything or found is None or found[2] in self._types:
             return True
         for change in self._changes:
             if change in value:

@@ -7,12 +7,9 @@ has failed.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,16 +24,16 @@ from libs.common.metrics import Metrics
 from libs.common.runtime import Recurring
 from libs.common.topics import EVENT_RESOLVED
 from services.rules.backtest import store
-from services.rules.backtest.shapes import LiveRule, Question, Step, Task, Told
+from services.rules.backtest.gates import Door, GateExample
+from services.rules.backtest.shapes import NONE, Example, LiveRule, Question, Task, Told
+from services.rules.membership import store as membership
+from services.rules.processes import Child
 
-ROOT = Path(__file__).resolve().parents[3]
 KEPT = timedelta(days=90)
 ATTEMPTS_MAX = 3
 SILENCE_SECONDS_MAX = 300.0
 _TURN_SECONDS = 0.5
 _TRIM_EVERY = timedelta(hours=1)
-_LINE_BYTES_MAX = 64 << 20
-_told = msgspec.json.Decoder(Told)
 
 
 class Place(NamedTuple):
@@ -51,6 +48,17 @@ class Place(NamedTuple):
     running_max: int
     memory_mb: int
     log_level: str
+    archive: str = ""
+    campaign_url: str = ""
+    campaign_token_file: str = ""
+
+    def door(self) -> Door:
+        """By the token that is there now: it may be exchanged while the service runs."""
+        try:
+            token = Path(self.campaign_token_file).read_text("utf-8").strip() if self.campaign_token_file else ""
+        except (OSError, UnicodeDecodeError):
+            token = ""
+        return Door(self.campaign_url, token)
 
 
 class Jobs(Recurring):
@@ -60,7 +68,7 @@ class Jobs(Recurring):
         super().__init__("backtests", self._turn, metrics)
         self._database = database
         self._place = place
-        self._running: dict[UUID, _Job] = {}
+        self._running: dict[UUID, Child[Told]] = {}
         self._trimmed_at = clock.from_ms(0)
         self._ended = metrics.counter("backtests_total", "Backtests that ended, by how.", ["state"])
 
@@ -101,25 +109,28 @@ class Jobs(Recurring):
                 await job.kill()
                 job.give_up(f"it came no further for {SILENCE_SECONDS_MAX:g} seconds, and was ended")
 
-    async def _end(self, id: UUID, job: _Job) -> None:
+    async def _end(self, id: UUID, job: Child[Told]) -> None:
         last = await job.result()
         if last is None:
             logs.get("backtest").warning("backtest_interrupted", backtest=str(id), code=job.code)
             async with self._database.connection() as connection:
                 await store.give_back(connection, self._place.me, [id], interrupted=True)
             return
+        found: list[Example | GateExample] = [*last.examples, *last.gate_examples]
         async with self._database.transaction() as tx:
-            if await store.end(tx, self._place.me, id, clock.now(), last.report, last.examples, last.error):
+            if await store.end(tx, self._place.me, id, clock.now(), last.report, found, last.error):
                 self._ended.labels("failed" if last.error else "finished").inc()
 
     async def _claim(self) -> None:
         async with self._database.transaction() as tx:
             rows = await store.claim(tx, self._place.me, self._place.running_max, ATTEMPTS_MAX, clock.now())
             live = await _live_rules(tx.connection) if any(row["overlap"] for row in rows) else []
+            segments = await membership.written(tx, in_force=False) if rows else {}
         for row in rows:
-            self._running[row["id"]] = await _Job.begun(self._told_to(row, live))
+            task = self._told_to(row, live, segments)
+            self._running[row["id"]] = await Child.begun("services.rules.backtest", task, Told)
 
-    def _told_to(self, row: Row, live: Sequence[LiveRule]) -> Task:
+    def _told_to(self, row: Row, live: Sequence[LiveRule], segments: Mapping[str, bytes]) -> Task:
         place = self._place
         question = Question(
             rule=msgspec.Raw(row["document"].encode()),
@@ -132,6 +143,8 @@ class Jobs(Recurring):
             examples=row["examples"],
             live=list(live) if row["overlap"] else [],
             grace_seconds=place.grace_seconds,
+            campaign=NONE if row["campaign"] is None else msgspec.Raw(row["campaign"].encode()),
+            segments={id: msgspec.Raw(body) for id, body in segments.items()},
         )
         topic = EVENT_RESOLVED.name
         return Task(
@@ -143,6 +156,8 @@ class Jobs(Recurring):
             place.memory_mb,
             place.log_level,
             parent=os.getpid(),
+            archive=place.archive,
+            door=place.door() if question.asks_gates else None,
         )
 
     async def _trim(self) -> None:
@@ -156,73 +171,3 @@ class Jobs(Recurring):
 async def _live_rules(connection: Any) -> list[LiveRule]:
     _, documents = await load_snapshot(connection, "rule")
     return [LiveRule(msgspec.Raw(each.body), each.version, each.ramp_percent) for each in documents]
-
-
-class _Job:
-    """A process that is at one job, and what it has told."""
-
-    def __init__(self, process: asyncio.subprocess.Process, task: Task) -> None:
-        self._process = process
-        self._task = task
-        self._last: Told | None = None
-        self._listening = asyncio.create_task(self._listen(), name="backtest")
-        self.step: Step | None = None
-        self.heard = time.monotonic()
-
-    @classmethod
-    async def begun(cls, task: Task) -> _Job:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "services.rules.backtest",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-            limit=_LINE_BYTES_MAX,
-            # A signal to the service's terminal is for the service, which ends its jobs itself.
-            start_new_session=True,
-        )
-        return cls(process, task)
-
-    @property
-    def is_over(self) -> bool:
-        return self._listening.done()
-
-    @property
-    def code(self) -> int | None:
-        return self._process.returncode
-
-    async def result(self) -> Told | None:
-        """The last word; None when it ended without one."""
-        await self._listening
-        return self._last
-
-    async def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._listening
-
-    def give_up(self, error: str) -> None:
-        """Let this be its last word, unless it had one."""
-        self._last = self._last or Told(error=error)
-
-    async def _listen(self) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._process.stdin.write(msgspec.json.encode(self._task) + b"\n")
-            await self._process.stdin.drain()
-            self._process.stdin.close()
-        try:
-            while line := await self._process.stdout.readline():
-                self._hear(_told.decode(line))
-        except (ValueError, msgspec.DecodeError) as error:
-            # Half a line of a process that was ended, or something that is none of ours.
-            logs.get("backtest").warning("backtest_unreadable", error=str(error))
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-        await self._process.wait()
-
-    def _hear(self, told: Told) -> None:
-        self.step, self.heard = told.step or self.step, time.monotonic()
-        if told.report is not None or told.error:
-            self._last = told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from services.rules.engine import state
 from services.rules.engine.state import State
 
@@ -10,8 +12,14 @@ UNPACKED_SHARE = 0.25
 _UNPACKED_BYTES = 1_500
 _UNPACKED_TIMES = 28
 """A state takes so many times the bytes of its packed form where it is made of panes of small numbers, else less."""
+_WEIGHED_EVERY = 8
+"""A state grows by one event at a time: to weigh it each time would cost more than that event."""
 _BESIDE_BYTES = 250
 """What a packed state costs beside its own bytes: its key, and its place in a dictionary."""
+
+
+Packed = tuple[str, bytes]
+"""A customer's id and packed state."""
 
 
 class MemoryFull(Exception):
@@ -30,6 +38,7 @@ class States:
         self._packed_bytes = 0
         self._swept_bytes = 0
         self._in_hand = ""
+        self._laid_down = 0
         self._now_ms = 0
 
     def __len__(self) -> int:
@@ -71,13 +80,21 @@ class States:
         self._unpacked_bytes -= self._weights.pop(customer_id, 0)
         self._packed_bytes -= len(self._packed.pop(customer_id, b""))
 
+    def packed(self) -> Iterator[Packed]:
+        """All of whom something can matter still; nothing is remembered afterwards."""
+        for customer_id, held in self._unpacked.items():
+            held.sweep()
+            if not self._has_ended(held):
+                yield customer_id, state.encode(held)
+        yield from self._packed.items()
+
     def settle(self, now_ms: int, beside_bytes: int = 0) -> None:
         """Called between events: when it is much, drop what has ended by now; MemoryFull.
 
         `beside_bytes` is what is remembered elsewhere and counts as well.
         """
         self._now_ms = now_ms
-        self._lay_down()
+        self._lay_down(weigh=True)
         if self._packed_bytes > 2 * self._swept_bytes + (1 << 24) or self.bytes + beside_bytes > self._bytes_max:
             self._drop_ended()
             self._swept_bytes = self._packed_bytes
@@ -86,12 +103,15 @@ class States:
                 f"more is to be remembered of {len(self):,} customers than {self._bytes_max >> 20:,} MB hold"
             )
 
-    def _lay_down(self) -> None:
+    def _lay_down(self, *, weigh: bool = False) -> None:
         """Weigh what may have grown since it was handed out, and pack what has rested where it is too much."""
         held = self._unpacked.get(self._in_hand)
-        if held is None:
+        self._laid_down += 1
+        weigh = weigh or self._laid_down % _WEIGHED_EVERY == 0
+        if held is None or (not weigh and self._in_hand in self._weights):
             return
-        weight = _UNPACKED_BYTES + _UNPACKED_TIMES * len(state.encode(held))
+        # The profile is one piece of bytes, packed or not.
+        weight = _UNPACKED_BYTES + _UNPACKED_TIMES * (len(state.encode(held)) - len(held.profile)) + len(held.profile)
         self._unpacked_bytes += weight - self._weights.get(self._in_hand, 0)
         self._weights[self._in_hand] = weight
         bound = UNPACKED_SHARE * self._bytes_max

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from libs.common import progress
 
+_ORIGIN = progress.ORIGIN
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -26,7 +27,7 @@ class Partition:
     def is_repeat(self, headers: Headers) -> bool:
         """Notes the message and says whether it, or a later one of the same origin, was here before."""
         for name, stamp in headers:
-            if name == progress.ORIGIN:
+            if name == _ORIGIN:
                 origin, _, number = stamp.rpartition(b":")
                 seq = int(number)
                 if self._seen.get(origin, 0) >= seq:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from services.rules.document.everyone import is_for_everyone
 from services.rules.document.language import Rule
 from services.rules.engine import spans
 from services.rules.engine.snapshot import ACCEPT_LATE_MS
@@ -28,7 +29,8 @@ def reach_ms(rule: Rule, *, in_force_before: bool) -> int | None:
     None stands for the whole log. A day is added, because windows are made of whole panes.
     """
     written = msgspec.to_builtins(rule)
-    if _is_boundless(written):
+    # Who an event without a person concerns may have come at any time.
+    if is_for_everyone(rule.when) or _is_boundless(written):
         return WHOLE_LOG
     found = list(_lengths([written["when"], written.get("who", [])]))
     if in_force_before:

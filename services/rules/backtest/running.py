@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from libs.common import clock
 from libs.common.kafka import History
+from services.rules.archive.reading import About, earlier
+from services.rules.backtest.gates import GateExample
+from services.rules.backtest.gating import asked_of
 from services.rules.backtest.memory import MemoryFull
 from services.rules.backtest.shapes import Task, Told
 from services.rules.backtest.simulation import Simulation
@@ -24,14 +31,7 @@ async def run(task: Task, tell: Tell) -> None:
     simulation = Simulation(task.question, task.partitions, task.memory_mb << 20)
     began, told = time.perf_counter(), float("-inf")
     error = ""
-    async with History(
-        task.bootstrap,
-        prefix=task.prefix,
-        name=task.topic,
-        partitions=task.partitions,
-        since_ms=simulation.reads_from_ms,
-        until_ms=clock.to_ms(task.question.until),
-    ) as history:
+    async with _history(task, simulation.reads_from_ms) as history:
         total = history.span.messages
         try:
             async for chunk in history.chunks():
@@ -42,4 +42,27 @@ async def run(task: Task, tell: Tell) -> None:
         except MemoryFull as full:
             error = str(full)
     report = simulation.report(time.perf_counter() - began, history.span.log_begins_ms)
-    tell(Told(simulation.step(total), report, simulation.examples(), error))
+    gates, gate_examples = await _gates(task, simulation, lambda: tell(Told(step=simulation.step(total))))
+    report = msgspec.structs.replace(report, gates=gates)
+    tell(Told(simulation.step(total), report, simulation.examples(), error, gate_examples))
+
+
+async def _gates(
+    task: Task, simulation: Simulation, told: Callable[[], None]
+) -> tuple[dict[str, Any] | None, list[GateExample]]:
+    if simulation.firings is None:
+        return None, []
+    return await asked_of(task.door, task.question.campaign, simulation.firings, simulation.trigger, told)
+
+
+def _history(task: Task, since_ms: int) -> History:
+    about = About(task.topic, task.partitions)
+    return History(
+        task.bootstrap,
+        prefix=task.prefix,
+        name=task.topic,
+        partitions=task.partitions,
+        since_ms=since_ms,
+        until_ms=clock.to_ms(task.question.until),
+        earlier=earlier(Path(task.archive), about, since_ms) if task.archive else None,
+    )

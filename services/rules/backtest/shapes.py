@@ -7,7 +7,10 @@ from typing import Any
 
 from msgspec import Raw, Struct, field
 
+from services.rules.backtest.gates import Door, GateExample
+
 EXAMPLES_MAX = 100
+NONE = Raw(b"null")
 
 
 class LiveRule(Struct, frozen=True):
@@ -22,7 +25,9 @@ class Question(Struct, frozen=True):
     """Everything that a backtest depends on, but for where the log is.
 
     `in_force_before` says that firings before `from` count for the limits, as if it had been switched on long ago;
-    `ignore_valid` leaves the rule's own `valid` aside. `version` 0 is a document that was never stored.
+    `ignore_valid` leaves the rule's own `valid` aside. `version` 0 is a document that was never stored. `campaign`,
+    an id or a document as JSON, is whose gates are asked what they would have done. `segments` are those that rules may
+    name, by id: in force or, where none is, as they were written last.
     """
 
     rule: Raw
@@ -35,6 +40,12 @@ class Question(Struct, frozen=True):
     examples: int = 20
     live: list[LiveRule] = []
     grace_seconds: float = 2.0
+    campaign: Raw = NONE
+    segments: dict[str, Raw] = {}
+
+    @property
+    def asks_gates(self) -> bool:
+        return bytes(self.campaign) != bytes(NONE)
 
 
 class Task(Struct, frozen=True):
@@ -48,6 +59,8 @@ class Task(Struct, frozen=True):
     memory_mb: int
     log_level: str = "info"
     parent: int = 0
+    archive: str = ""
+    door: Door | None = None
 
 
 class Step(Struct, frozen=True):
@@ -135,6 +148,7 @@ class Report(Struct, frozen=True):
     reached: datetime | None = None
     warnings: list[str] = []
     customers_seen: int = 0
+    gates: dict[str, Any] | None = None
 
 
 class Told(Struct, frozen=True):
@@ -144,3 +158,8 @@ class Told(Struct, frozen=True):
     report: Report | None = None
     examples: list[Example] = []
     error: str = ""
+    gate_examples: list[GateExample] = []
+
+    @property
+    def is_last(self) -> bool:
+        return self.report is not None or bool(self.error)

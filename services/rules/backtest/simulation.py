@@ -12,7 +12,7 @@ follows it; live at the next tick but one, within two seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -20,12 +20,14 @@ import msgspec
 from libs.common import clock
 from libs.common.events import ERASED, EventResolved, RuleTriggered
 from services.rules.backtest.crowd import Crowd
-from services.rules.backtest.engine import Engine
-from services.rules.backtest.interest import Interest, person_of
+from services.rules.backtest.engine import Engine, Glimpse
+from services.rules.backtest.firings import Firings
+from services.rules.backtest.interest import Interest, opening, person_of
 from services.rules.backtest.partition import Headers, Partition
 from services.rules.backtest.reach import WHOLE_LOG, reach_ms
 from services.rules.backtest.shapes import Example, Question, Report, Step, Warmth
 from services.rules.backtest.tally import Tally
+from services.rules.document import segments
 from services.rules.document.language import Rule
 from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
 from services.rules.engine.state import DAY_MS
@@ -43,8 +45,8 @@ class Logged(Protocol):
     def headers(self) -> Headers: ...
 
 
-Entry = tuple[int, int, Logged]
-"""When it was appended in milliseconds, its partition, and the message."""
+Run = tuple[int, int, Iterable[Logged]]
+"""When messages were appended in milliseconds, their partition, and the messages."""
 
 
 class Simulation:
@@ -61,6 +63,7 @@ class Simulation:
         others = _compiled(live, question)
         self._live_rules = [msgspec.json.decode(each.body, type=Rule) for each in question.live]
         self._tally = Tally(self._in_force.company_zone, question.examples)
+        self.firings = Firings() if question.asks_gates else None
         grace_ms = round(question.grace_seconds * 1000)
         half = bytes_max // 2 if live else bytes_max
         self._tested = Engine(watched, units, grace_ms, half, self._on_tested)
@@ -68,6 +71,8 @@ class Simulation:
         self._engines = [self._tested, self._beside] if live else [self._tested]
         self._interest = Interest([engine.snapshot for engine in self._engines], [self._rule, *self._live_rules])
         self._event = msgspec.json.Decoder(EventResolved).decode
+        self._glimpse = msgspec.json.Decoder(Glimpse).decode
+        self._waiting = False
         self._partitions = [Partition(units) for _ in range(units)]
         self._reporting = False
         self._crowd = Crowd()
@@ -82,13 +87,21 @@ class Simulation:
         known = [each for each in reaches if each is not WHOLE_LOG]
         return max(0, self._since_ms - max(known)) if len(known) == len(reaches) else 0
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, runs: Sequence[Run]) -> None:
         """The next messages in the order of appending. MemoryFull."""
-        partitions, events = self._partitions, 0
-        for append_ms, unit, message in entries:
+        for append_ms, unit, messages in runs:
             if not self._reporting and append_ms >= self._since_ms:
                 self._begin()
-            value, partition = message.value, partitions[unit]
+            self._take_run(unit, messages)
+            self.reached_ms = append_ms
+        for engine in self._engines:
+            engine.settle(self.reached_ms)
+
+    def _take_run(self, unit: int, messages: Iterable[Logged]) -> None:
+        partition, on_event, count, events = self._partitions[unit], self._on_event, 0, 0
+        for message in messages:
+            count += 1
+            value = message.value
             if value is None:
                 partition.note_mark(message.headers)
                 # Even where it has not moved: what began meanwhile may have been due before it began.
@@ -96,13 +109,9 @@ class Simulation:
                     engine.on_clock(unit, partition.clock_ms)
             elif not partition.is_repeat(message.headers):
                 events += 1
-                self._on_event(unit, message.key, value)
+                on_event(unit, message.key, value)
+        self.messages += count
         self.events += events
-        if entries:
-            self.messages += len(entries)
-            self.reached_ms = entries[-1][0]
-            for engine in self._engines:
-                engine.settle(self.reached_ms)
 
     def step(self, total: int) -> Step:
         reached = clock.from_ms(self.reached_ms) if self.reached_ms else None
@@ -115,10 +124,17 @@ class Simulation:
         self._tested.out.outcomes.clear()
 
     def _on_event(self, unit: int, key: bytes | None, value: bytes) -> None:
-        if self._reporting and (person := person_of(value)) is not None:
-            self._crowd.note(person)
-        if not self._interest.takes(value) and not self._waits(key):
-            return
+        found = opening(value)
+        if self._reporting and (found is None or not self._crowd.knows(found[1])):
+            person = person_of(found, value)
+            if person is not None:
+                self._crowd.note(person)
+        if self._interest.takes(found, value):
+            self._take_up(unit, value)
+        elif self._waiting and key is not None:
+            self._remember(key, value)
+
+    def _take_up(self, unit: int, value: bytes) -> None:
         try:
             event = self._event(value)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -127,24 +143,36 @@ class Simulation:
         self.decoded += 1
         for engine in self._engines:
             engine.on_event(unit, event)
+        self._waiting = any(engine.waiting for engine in self._engines)
         if event.type == ERASED:
             self._tally.forget(event.customer_id)
+            if self.firings is not None:
+                self.firings.forget(event.customer_id)
 
-    def _waits(self, key: bytes | None) -> bool:
-        """Whether a timer is set for the customer, of whom each event may say something new then."""
+    def _remember(self, key: bytes, value: bytes) -> None:
+        """A timer may be set for the customer, of whom each event may say something new then."""
+        customer_id = key.decode("utf-8", "replace")
         for engine in self._engines:
-            if engine.waiting and key is not None and key.decode("utf-8", "replace") in engine.waiting:
-                return True
-        return False
+            if customer_id in engine.waiting:
+                try:
+                    engine.on_glimpse(self._glimpse(value))
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    self.undecodable += 1
 
     def _on_tested(self, trigger: RuleTriggered, grounds: Grounds) -> None:
         if self._reporting:
             self._tally.on_tested(trigger, grounds)
+            if self.firings is not None:
+                self.firings.note(trigger)
 
     def _on_live(self, trigger: RuleTriggered, grounds: Grounds) -> None:
         del grounds
         if clock.to_ms(trigger.occurred_at) >= self._since_ms - DAY_MS:
             self._tally.on_live(trigger)
+
+    @property
+    def trigger(self) -> str:
+        return self._rule.emit.trigger
 
     def examples(self) -> list[Example]:
         return self._tally.examples()
@@ -211,4 +239,9 @@ def _source(rule: Rule, question: Question, *, active: bool) -> Source:
 
 
 def _compiled(sources: Sequence[Source], question: Question) -> Snapshot:
-    return compile_snapshot(sources, question.company_zone)
+    """With the segments that these rules rest on, and no others: to follow their members costs something."""
+    known = {id: segments.decode(bytes(body)) for id, body in question.segments.items()}
+    rules = [msgspec.json.decode(each.body, type=Rule) for each in sources]
+    needed = set[str]().union(*(segments.needed_by(rule, known) for rule in rules))
+    rests_on = [Source(bytes(question.segments[id]), 1) for id in sorted(needed & known.keys())]
+    return compile_snapshot(sources, question.company_zone, rests_on)

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from libs.common.db import Row, Tx
+from services.rules.backtest.gates import GateExample
 from services.rules.backtest.shapes import Example, Report, Step
 
 LEASE_SECONDS = 10.0
@@ -33,6 +34,8 @@ class Asked(NamedTuple):
     examples: int
     actor: str
     note: str
+    campaign: str | None = None
+    """An id or a document whose gates are asked, as JSON."""
 
 
 async def add(tx: Tx, asked: Asked, at: datetime, open_max: int) -> bool:
@@ -42,8 +45,8 @@ async def add(tx: Tx, asked: Asked, at: datetime, open_max: int) -> bool:
         return False
     await tx.execute(
         "INSERT INTO backtest (id, state, rule_id, version, document, since, until, overlap, in_force_before,"
-        " ignore_valid, examples, actor, note, created_at)"
-        " VALUES ($1, 'queued', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        " ignore_valid, examples, actor, note, campaign, created_at)"
+        " VALUES ($1, 'queued', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         *asked._replace(document=asked.document.decode()),  # type: ignore[arg-type]
         at,
     )
@@ -153,7 +156,7 @@ async def give_back(connection: Any, me: str, ids: Collection[UUID], *, interrup
 
 
 async def end(
-    tx: Tx, me: str, id: UUID, at: datetime, report: Report | None, found: Sequence[Example], error: str
+    tx: Tx, me: str, id: UUID, at: datetime, report: Report | None, found: Sequence[Example | GateExample], error: str
 ) -> bool:
     """Keep what came of it; False when nobody wants to know any more."""
     kept = await tx.fetchval(
