@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 
 from deploy.local import children
-from deploy.local.credentials import ensure_credentials, ensure_secrets
+from deploy.local.credentials import ensure_credentials, ensure_secrets, ensure_service_token
 from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.settings import ROOT, environment
 
@@ -54,6 +54,8 @@ class Stack:
         self.ledger_file = directory / "ledger.jsonl"
         self._secrets = ensure_secrets(directory / "secrets.json", database_exists=False)
         self._credentials = ensure_credentials(self.credentials_file, self._secrets.token_secret)
+        self._rules_token = directory / "rules.token"
+        ensure_service_token(self._rules_token, self._secrets.token_secret, "rules", "marketer")
         self._ports = {service: free_port() for service in (*SERVICES, "smtp", "gateway")}
         self._extra = variables or {}
         self._children: dict[str, children.Child] = {}
@@ -100,6 +102,8 @@ class Stack:
             "DANGOL_NOTIFY_URL": self.urls["notify"],
             "DANGOL_DEMO_SMTP_PORT": str(self._ports["smtp"]),
             "DANGOL_DEMO_GATEWAY_PORT": str(self._ports["gateway"]),
+            "DANGOL_CAMPAIGN_URL": self.urls["campaign"],
+            "DANGOL_CAMPAIGN_TOKEN_FILE": str(self._rules_token),
             "DANGOL_PROVIDER_LEDGER": str(self.ledger_file),
             "MALLOC_ARENA_MAX": "2",
         }

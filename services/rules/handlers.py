@@ -16,13 +16,18 @@ from libs.common.events import ERASED, EventResolved, Fact, RulesErased
 from libs.common.timers import Timer
 from libs.common.topics import partition_of
 from libs.common.unit import Message, UnitTx
-from services.rules import store
+from services.rules import restoring, store
 from services.rules.backtest import store as backtests
-from services.rules.engine import firing, matching, state
+from services.rules.engine import firing, matching, segments, state
 from services.rules.engine.firing import Effects, Expiry
 from services.rules.engine.snapshot import Snapshot
 from services.rules.engine.state import State
 from services.rules.explaining import recording
+from services.rules.fanout import spreading
+from services.rules.fanout.spreading import Spreading
+from services.rules.membership import store as membership
+from services.rules.waiting import Waiting
+from services.rules.warming.unit import TIMER_KEY, Warming
 
 Counted = Callable[[str, str, int], None]
 """Rule id, what became of a chance to fire, how many times."""
@@ -31,6 +36,7 @@ ANY_RULE = "*"
 """Stands for the rule where an event was kept from all of them."""
 ODD_VALUE = "odd_value"
 _WAITING, _STATES, _SWEPT = "waiting", "states", "swept_at"
+_SNAPSHOT = "snapshot"
 _FIGURES, _COUNTED = "figures", "counted_at"
 _COUNT_EVERY = timedelta(seconds=1)
 _SWEEP_EVERY = timedelta(minutes=10)
@@ -48,17 +54,24 @@ class Matching:
         states_cached_max: int,
         counted: Counted,
         batch_max: int = 500,
+        spread: Spreading | None = None,
+        warming: Warming | None = None,
     ) -> None:
         self._rules = rules
         self._units = units
         self._states_cached_max = states_cached_max
         self._counted = counted
         self._batch_max = batch_max
+        self._spread = spread or Spreading(spreading.CUSTOMERS_PER_SECOND, spreading.VALID_FOR)
+        self._warming = warming or Warming("UTC", 0.0)
 
     async def on_resolved_events(self, batch: Sequence[Message[EventResolved]], tx: UnitTx) -> Sequence[Fact]:
         snapshot = await self._snapshot(tx)
-        waiting = await self._waiting(tx)
         out = Effects()
+        if spread := [message.event for message in batch if message.event.everyone]:
+            batch = [message for message in batch if not message.event.everyone]
+            await self._spread.begin(tx, snapshot, spread, out)
+        await self._spread.wake(tx)
         erased = [message.event.customer_id for message in batch if message.event.type == ERASED]
         found = [
             (message.event, matching.match(snapshot, message.event))
@@ -66,6 +79,8 @@ class Matching:
             if message.event.type != ERASED
         ]
         _note_oddities(snapshot, out)
+        waiting = _waiting(tx)
+        await waiting.learn(tx, {event.customer_id for event, _ in found})
         beginners = {event.customer_id for event, hit in found if hit is not None and hit.needs_state}
         wanted = {event.customer_id for event, _ in found if event.customer_id in waiting} | beginners
         linked = {each for event, hit in found if hit is not None and hit.needs_state for each in event.linked}
@@ -82,27 +97,33 @@ class Matching:
                 touched.add(event.customer_id)
         _note_oddities(snapshot, out)
         await self._save(tx, views, touched, out, busy=len(batch) >= self._batch_max)
-        return [*out.triggers, *await self._forget(erased, tx)] if erased else out.triggers
+        forgotten = await self._forget(erased, tx) if erased else ()
+        await self._warming.hear(tx, batch)
+        return [*out.triggers, *out.moves, *forgotten]
 
     async def _forget(self, erased: Sequence[str], tx: UnitTx) -> Sequence[Fact]:
         """Nothing comes after the last event of a customer, so nothing of them is kept."""
-        views, waiting = await self._load(tx, erased, ()), await self._waiting(tx)
+        views, waiting = await self._load(tx, erased, ()), _waiting(tx)
         timers = {each: firing.timer_keys(views.own(each)) for each in sorted(set(erased))}
         await tx.cancel_timers([key for keys in timers.values() for key in keys])
         deleted = await store.delete(tx, timers)
         logged = await store.forget_triggers(tx, timers)
+        listed = await membership.forget(tx, timers)
         await backtests.forget(tx, timers, tx.now)
+        await self._warming.forget(tx, list(timers))
         for customer_id in timers:
             views.forget(customer_id)
-            waiting.discard(customer_id)
+            waiting.note(customer_id, False)
         return [
-            RulesErased(each, tx.now, _counts(int(each in deleted), len(keys), logged.get(each, 0)))
+            RulesErased(each, tx.now, _counts(each in deleted, len(keys), logged.get(each, 0), listed.get(each, 0)))
             for each, keys in timers.items()
         ]
 
     async def on_timers(self, batch: Sequence[Timer], tx: UnitTx) -> Sequence[Fact]:
         snapshot = await self._snapshot(tx)
-        await self._waiting(tx)
+        spread = await self._fan_out(snapshot, tx) if any(each.key == spreading.TIMER for each in batch) else []
+        absorbs = any(each.key == TIMER_KEY for each in batch)
+        batch = [each for each in batch if each.key not in (spreading.TIMER, TIMER_KEY)]
         expiries = [each for timer in batch if (each := _read(timer)) is not None]
         wanted = {each.customer_id for each in expiries}
         views = await self._load(tx, wanted, ())
@@ -112,6 +133,27 @@ class Matching:
             own = views.own(each.customer_id)
             matching.expire(snapshot, each, own, views.linked(own.linked, own.customer_id), out)
         await self._save(tx, views, wanted, out)
+        if absorbs:
+            await self._absorb(snapshot, tx)
+        return [*spread, *out.triggers, *out.moves]
+
+    async def _absorb(self, snapshot: Snapshot, tx: UnitTx) -> None:
+        """The next customers of whom the past has told something to rules that are new."""
+        taken = await self._warming.take(tx, snapshot)
+        if taken is not None:
+            linked = {each for earlier in taken.states.values() for each in earlier.linked}
+            views, out = await self._load(tx, taken.states, linked), Effects()
+            for customer_id, earlier in taken.states.items():
+                others = views.linked(earlier.linked, customer_id)
+                self._warming.absorb(tx, snapshot, taken, views.own(customer_id), others, out)
+            await self._save(tx, views, taken.states, out)
+
+    async def _fan_out(self, snapshot: Snapshot, tx: UnitTx) -> Sequence[Fact]:
+        """The next customers whom events without a person may concern."""
+        views, out = await self._load(tx, (), ()), Effects()
+        touched = await self._spread.turn(tx, snapshot, views, out)
+        _note_oddities(snapshot, out)
+        await self._save(tx, views, touched, out)
         return out.triggers
 
     async def _snapshot(self, tx: UnitTx) -> Snapshot:
@@ -122,14 +164,13 @@ class Matching:
             current = self._rules.require()
         if current.number < tx.snapshot:
             raise NotCaughtUp(f"the rules here are at snapshot {current.number}, this unit is at {tx.snapshot}")
-        tx.snapshot = current.number
+        before, tx.snapshot = tx.snapshot, current.number
+        if before != current.number:
+            await self._warming.follow(tx, before, current.number, tx.cache.get(_SNAPSHOT), current.content)
+            # A segment may be in force no more.
+            tx.cache[_SWEPT] = None
+        tx.cache[_SNAPSHOT] = current.content
         return current.content
-
-    async def _waiting(self, tx: UnitTx) -> set[str]:
-        waiting: set[str] | None = tx.cache.get(_WAITING)
-        if waiting is None:
-            waiting = tx.cache[_WAITING] = await store.load_waiting(tx, tx.unit)
-        return waiting
 
     async def _load(self, tx: UnitTx, wanted: Iterable[str], linked: Iterable[str]) -> _Views:
         views = _Views(tx.cache.setdefault(_STATES, {}), tx.unit, self._units)
@@ -139,14 +180,17 @@ class Matching:
     async def _save(
         self, tx: UnitTx, views: _Views, touched: Iterable[str], out: Effects, *, busy: bool = False
     ) -> None:
-        waiting = await self._waiting(tx)
-        rows = []
+        waiting, rows = _waiting(tx), []
+        entries: list[segments.Entry] = []
         for customer_id in touched:
             own = views.own(customer_id)
+            if own.memberships:
+                entries += segments.listing(tx.cache[_SNAPSHOT], own, out)
             own.sweep()
-            (waiting.add if own.waiting else waiting.discard)(customer_id)
+            waiting.note(customer_id, own.waiting)
             rows.append(store.StateRow(customer_id, own.waiting, _instant(own.until_ms), state.encode(own)))
         await store.save(tx, tx.unit, rows)
+        await membership.write(tx, tx.unit, entries)
         await tx.cancel_timers(sorted(out.cancelled))
         await tx.set_timers([Timer(due.key, _instant(due.due_ms), due.payload) for due in out.timers.values()])
         await self._log(tx, out, busy)
@@ -175,6 +219,9 @@ class Matching:
         if last is None or tx.now - last > _SWEEP_EVERY:
             tx.cache[_SWEPT] = tx.now
             await store.delete_expired(tx, tx.unit, tx.now)
+            if await membership.clear(tx, tx.unit, tx.cache[_SNAPSHOT].segments):
+                # There is more of it: go on with the next batch.
+                tx.cache[_SWEPT] = None
 
 
 class _Views:
@@ -188,10 +235,9 @@ class _Views:
 
     async def load_more(self, tx: UnitTx, customer_ids: Iterable[str]) -> None:
         missing = [each for each in set(customer_ids) if each not in self._own and each not in self._foreign]
-        found = await store.load(tx, missing)
+        found = await restoring.load(tx, missing)
         for customer_id in missing:
-            body = found.get(customer_id)
-            held = State(customer_id) if body is None else state.decode(body)
+            held = found.get(customer_id) or State(customer_id)
             (self._own if self._is_ours(customer_id) else self._foreign)[customer_id] = held
 
     def own(self, customer_id: str) -> State:
@@ -218,14 +264,19 @@ class _Views:
         return partition_of(customer_id.encode(), self._units) == self._unit
 
 
+def _waiting(tx: UnitTx) -> Waiting:
+    found: Waiting = tx.cache.setdefault(_WAITING, Waiting())
+    return found
+
+
 def _note_oddities(snapshot: Snapshot, out: Effects) -> None:
     """Comparisons that met a value of another type since they were last noted."""
     for rule_id, count in snapshot.oddities.take().items():
         out.outcomes[rule_id, ODD_VALUE] += count
 
 
-def _counts(states: int, timers: int, triggers: int) -> dict[str, int]:
-    return {"rule_state": states, "timer": timers, "trigger_log": triggers}
+def _counts(state: bool, timers: int, triggers: int, listed: int) -> dict[str, int]:
+    return {"rule_state": int(state), "timer": timers, "trigger_log": triggers, "segment_member": listed}
 
 
 def _read(timer: Timer) -> Expiry | None:

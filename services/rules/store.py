@@ -7,6 +7,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from libs.common.db import Tx
+from services.rules.engine.state import FORM
+from services.rules.explaining.recording import LoggedTrigger
 
 LOCK_MS_MAX = 200
 
@@ -20,18 +22,30 @@ class StateRow(NamedTuple):
     body: bytes
 
 
-async def load(tx: Tx, customer_ids: Iterable[str]) -> dict[str, bytes]:
+async def load(tx: Tx, customer_ids: Iterable[str]) -> list[tuple[str, int, bytes]]:
+    """Customer, the form by which the state was packed, and the packed state; see `restoring` for the whole of it."""
     wanted = sorted(set(customer_ids))
     if not wanted:
-        return {}
-    rows = await tx.fetch("SELECT customer_id, body FROM rule_state WHERE customer_id = ANY($1)", wanted)
-    return {row["customer_id"]: row["body"] for row in rows}
+        return []
+    rows = await tx.fetch("SELECT customer_id, form, body FROM rule_state WHERE customer_id = ANY($1)", wanted)
+    return [(row["customer_id"], row["form"], row["body"]) for row in rows]
 
 
-async def load_waiting(tx: Tx, unit: int) -> set[str]:
-    """The customers of a unit for whom something waits."""
-    rows = await tx.fetch("SELECT customer_id FROM rule_state WHERE unit = $1 AND waiting", unit)
+async def waiting_among(tx: Tx, customer_ids: Iterable[str]) -> set[str]:
+    """Those of them for whom something waits."""
+    rows = await tx.fetch(
+        "SELECT customer_id FROM rule_state WHERE customer_id = ANY($1) AND waiting", sorted(customer_ids)
+    )
     return {row["customer_id"] for row in rows}
+
+
+async def fired(tx: Tx, customer_ids: Iterable[str]) -> list[tuple[str, str, datetime]]:
+    """Customer, rule and instant of all that the log of triggers holds of them."""
+    rows = await tx.fetch(
+        "SELECT customer_id, rule_id, occurred_at FROM trigger_log WHERE customer_id = ANY($1) ORDER BY occurred_at",
+        sorted(customer_ids),
+    )
+    return [(row["customer_id"], row["rule_id"], row["occurred_at"]) for row in rows]
 
 
 async def save(tx: Tx, unit: int, rows: Sequence[StateRow]) -> None:
@@ -41,19 +55,38 @@ async def save(tx: Tx, unit: int, rows: Sequence[StateRow]) -> None:
     ordered = sorted(rows)
     await tx.execute(
         """
-        INSERT INTO rule_state (customer_id, unit, waiting, expires_at, body)
-        SELECT customer_id, $1, waiting, expires_at, body
+        INSERT INTO rule_state (customer_id, unit, waiting, expires_at, body, form)
+        SELECT customer_id, $1, waiting, expires_at, body, $6
         FROM unnest($2::text[], $3::boolean[], $4::timestamptz[], $5::bytea[])
             AS given (customer_id, waiting, expires_at, body)
         ON CONFLICT (customer_id)
-        DO UPDATE SET waiting = excluded.waiting, expires_at = excluded.expires_at, body = excluded.body
+        DO UPDATE SET waiting = excluded.waiting, expires_at = excluded.expires_at, body = excluded.body,
+            form = excluded.form
         """,
         unit,
         [row.customer_id for row in ordered],
         [row.waiting for row in ordered],
         [row.expires_at for row in ordered],
         [row.body for row in ordered],
+        FORM,
     )
+
+
+async def sample_states(connection: Any, count: int) -> tuple[int, list[bytes]]:
+    """How many customers there are states of, and the states of about so many of them, taken at random.
+
+    The number is the planner's guess where there are many: to count them all would cost a walk through the table.
+    """
+    guess = await connection.fetchval("SELECT reltuples FROM pg_class WHERE oid = 'rule_state'::regclass")
+    if guess <= 10 * count:
+        total = int(await connection.fetchval("SELECT count(*) FROM rule_state"))
+        percent = 100.0
+    else:
+        total, percent = int(guess), 100.0 * count / guess
+    rows = await connection.fetch(
+        "SELECT body FROM rule_state TABLESAMPLE SYSTEM ($1) WHERE form = $2 LIMIT $3", percent, FORM, 2 * count
+    )
+    return total, [row["body"] for row in rows]
 
 
 async def delete_expired(tx: Tx, unit: int, before: datetime) -> None:
@@ -79,19 +112,6 @@ async def delete(tx: Tx, customer_ids: Iterable[str]) -> set[str]:
 
 
 # --- what fired ------------------------------------------------------------------------------------------------------
-
-
-class LoggedTrigger(NamedTuple):
-    """`body` says on what grounds it fired, for `recording` to read."""
-
-    occurred_at: datetime
-    trigger_id: str
-    rule_id: str
-    version: int
-    customer_id: str
-    person_id: str
-    event_id: str
-    body: bytes
 
 
 _LOGGED = "occurred_at, trigger_id::text, rule_id, version, customer_id, person_id, event_id, body"

@@ -24,6 +24,7 @@ from libs.common.runtime import App
 from libs.common.topics import RULES_ERASED, partition_of
 from services.rules import keeping, store
 from services.rules.explaining import progress as explaining
+from services.rules.explaining.recording import LoggedTrigger
 from tests.log_reading import everything
 from tests.rules_place import BASKET, SECRET, UNITS, VISITS, Place, activate, client_of, opened, running
 
@@ -265,8 +266,8 @@ async def test_readers_may_ask_and_whoever_is_confined_to_a_branch_is_told_why_n
         assert (await client.post("/v1/rules/backtests", json=again, headers=confined)).status_code == 403
 
 
-def logged(at: datetime) -> store.LoggedTrigger:
-    return store.LoggedTrigger(at, str(clock.new_id()), "some-rule", 1, "c", "p", "e", b"")
+def logged(at: datetime) -> LoggedTrigger:
+    return LoggedTrigger(at, str(clock.new_id()), "some-rule", 1, "c", "p", "e", b"")
 
 
 async def parts_of_log(connection: Any) -> dict[str, int]:

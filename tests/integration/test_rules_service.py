@@ -98,6 +98,7 @@ async def test_after_people_were_taken_apart_each_has_their_own_counts_and_waits
         await place.give(other, "purchase", ago_seconds=7000, **linked)
         for customer in (one, other):
             await place.give(customer, "visit", **linked)
+        assert await place.triggers(0) == [], "and both units have taken it up"
         for customer in (one, other):
             await place.give(customer, "profile.unlinked", person_id=customer, linked=[])
         for customer in (one, other):

@@ -31,7 +31,11 @@ BENCHMARKS = {
     "creep-apply": "tests.load.creep:apply",
     "profile-backlog": "tests.load.backlog:rows",
     "rules-matching": "tests.load.rules_matching:rows",
+    "rules-service": "tests.load.rules_service:rows",
+    "rules-live": "tests.load.rules_live:rows",
+    "rules-timers": "tests.load.rules_timers:rows",
     "rules-backtest": "tests.load.rules_backtest:rows",
+    "rules-beside": "tests.load.rules_beside:rows",
     "loop": "tests.load.loop:rows",
     "start": "tests.load.start:rows",
 }

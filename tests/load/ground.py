@@ -31,6 +31,8 @@ REPORT = "report: "
 _START_SECONDS_MAX = 30.0
 _STOP_SECONDS_MAX = 12.0
 _KAFKA_HEAP_MB = 600
+# A machine that stalls for some seconds is not a broker that has died: it would lose the lead of every partition.
+_PATIENT = {"broker.session.timeout.ms": "60000"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def ground() -> Iterator[Ground]:
         tempfile.TemporaryDirectory(prefix="dangol-bench-", ignore_cleanup_errors=True) as folder,
         cores.pinned(cores.others()),
         PostgresServer(Path(folder) / "postgres", free_port()) as postgres,
-        KafkaBroker(Path(folder) / "kafka", free_port(), _KAFKA_HEAP_MB) as kafka,
+        KafkaBroker(Path(folder) / "kafka", free_port(), _KAFKA_HEAP_MB, settings=_PATIENT) as kafka,
     ):
         yield Ground(Path(folder), postgres, kafka)
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import count, islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,7 +25,7 @@ from libs.common.kafka import History, Publisher, Record, ensure_topics
 from libs.common.topics import EVENT_RESOLVED, partition_of
 from services.rules.backtest.running import run
 from services.rules.backtest.shapes import Question, Task, Told
-from services.rules.backtest.simulation import Entry, Simulation
+from services.rules.backtest.simulation import Run, Simulation
 from tests.load import cores
 from tests.load.ground import REPORT, Ground, ground, told_by
 from tests.load.rows import Row, Scale, company
@@ -125,8 +126,16 @@ def records(total: int) -> Iterator[Record]:
                 yield from (Record(topic, unit, None, None, [mark]) for unit in range(UNITS))
 
 
-def entries(total: int) -> list[Entry]:
-    return [(START_MS + number, each.partition, _Message(each)) for number, each in enumerate(records(total))]
+def runs(total: int) -> Iterator[Run]:
+    """Partition by partition, as the batches of a log are."""
+    given = records(total)
+    for number in count():
+        by_unit: dict[int, list[_Message]] = {}
+        for each in islice(given, _BATCH // 10):
+            by_unit.setdefault(each.partition, []).append(_Message(each))
+        if not by_unit:
+            return
+        yield from ((START_MS + number, unit, messages) for unit, messages in by_unit.items())
 
 
 class _Message:
@@ -163,11 +172,11 @@ def question(kind: str) -> Question:
 
 
 def of_memory(kind: str, total: int) -> Spent:
-    given = entries(total)
+    given = list(runs(total))
     made = Simulation(question(kind), UNITS, 1 << 30)
     began, cpu = time.perf_counter(), time.process_time()
-    for at in range(0, len(given), _BATCH):
-        made.take(given[at : at + _BATCH])
+    for each in given:
+        made.take([each])
     spent = time.perf_counter() - began, time.process_time() - cpu
     return Spent(made.events, made.decoded, *spent, made.report(1.0, 0).fires)
 
@@ -184,13 +193,13 @@ async def of_kafka(kind: str, bootstrap: str) -> Spent:
 
 
 async def of_reading(bootstrap: str) -> Spent:
-    count = 0
+    events = 0
     began, cpu = time.perf_counter(), time.process_time()
     topic = EVENT_RESOLVED.name
     async with History(bootstrap, prefix="", name=topic, partitions=UNITS, since_ms=0, until_ms=1 << 43) as history:
         async for chunk in history.chunks():
-            count += sum(1 for _, _, message in chunk if message.value is not None)
-    return Spent(count, 0, time.perf_counter() - began, time.process_time() - cpu, 0)
+            events += sum(1 for _, _, messages in chunk for message in messages if message.value is not None)
+    return Spent(events, 0, time.perf_counter() - began, time.process_time() - cpu, 0)
 
 
 def measured(order: dict[str, Any]) -> Spent:

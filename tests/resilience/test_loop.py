@@ -87,7 +87,10 @@ class Shop:
             events = [{**known, "id": f"i-{account}", "type": "identify", "data": {"traits": {"zone": "Asia/Seoul"}}}]
             if account.startswith("yes"):
                 agreed = {"id": f"c-{account}", "type": "consent_given", "data": {"channels": ["sms", "email"]}}
-                events.append({**known, **agreed})
+                # The law of Korea lets nobody send a text at night without it, whenever this runs.
+                by_night = {"channels": ["sms"], "purpose": "night"}
+                nights = {"id": f"n-{account}", "type": "consent_given", "data": by_night}
+                events += [{**known, **agreed}, {**known, **nights}]
             await self.caller.send("web", *events)
         for account in ACCOUNTS:
             await self._until_known(account)
@@ -96,7 +99,7 @@ class Shop:
         async with asyncio.timeout(30):
             while True:
                 found = await self.caller.customer(account=account)
-                if found and found["profile"].get("consent_sms") is (True if account.startswith("yes") else None):
+                if found and found["profile"].get("consent_sms_night") is (True if account.startswith("yes") else None):
                     return
                 await asyncio.sleep(0.1)
 

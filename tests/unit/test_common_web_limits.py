@@ -115,6 +115,22 @@ def test_hostile_json_is_refused_and_never_a_server_error(body: bytes, status: i
     is_problem(client.post("/v1/orders", content=body, headers=JSON), status)
 
 
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b'{"a": [1, {"b/c": 9223372036854775808}]}', "#/a/1/b~1c"),
+        (b'{"a": [1e999]}', "#/a/0"),
+        (b'{"a": {"x": 1, "x": 2}}', "#/a/x"),
+        (b'{"a": {"b": "\\u0000"}}', "#/a/b"),
+        (b"9223372036854775808", ""),
+        (b'{"a":' * 40 + b"1" + b"}" * 40, "#" + "/a" * 32),
+    ],
+)
+def test_what_no_part_could_hold_is_refused_at_its_place(body: bytes, pointer: str, client: TestClient) -> None:
+    answer = client.post("/v1/orders", content=body, headers=JSON)
+    assert [each["pointer"] for each in answer.json()["errors"]] == [pointer]
+
+
 def test_korean_text_and_whole_surrogate_pairs_pass(client: TestClient) -> None:
     answer = client.post("/v1/orders", content='{"title": "단골 \\ud83d\\ude00"}'.encode(), headers=JSON)
     assert answer.status_code == 201 and answer.json()["title"] == "단골 😀"

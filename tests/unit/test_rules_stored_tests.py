@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,14 +225,3 @@ def test_every_kind_runs_by_the_clock_of_its_events(when: Document, given: Any, 
     rule = {"id": "some-rule", "name": "x", "when": when, "emit": {"trigger": "x"}}
     assert faults(rule, {"given": given, "expect": expect}) == {}
     assert list(faults(rule, {"given": given, "expect": []})) == ["/tests/0/expect"]
-
-
-def test_the_example_of_the_page_holds_and_fails_as_it_says() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text("utf-8")
-    found = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    blocks = [json.loads(each) for each in found if '"tests":' in each or "#/tests/0" in each]
-    [rule] = [each for each in blocks if "tests" in each]
-    [failure] = [each for each in blocks if each.get("pointer") == "#/tests/0/expect"]
-    assert len(checking.read(rule, ZONE).rule.tests) == 2
-    first = {**rule["tests"][0], "name": "the third visit fires", "expect": [{"event": "2"}]}
-    assert faults(rule, first) == {failure["pointer"].removeprefix("#"): failure["detail"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from libs.common.errors import Fault, Invalid, Refused
 
@@ -20,22 +20,23 @@ def check(body: bytes) -> None:
     Parsers disagree on NaN, on numbers beyond 64 bits and on repeated names, and PostgreSQL refuses NUL and
     lone surrogates; whatever passes here means the same everywhere.
     """
-    repeated: list[str] = []
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) < len(pairs):
-            repeated.append(_first_repeated(pairs))
-        return made
-
-    value = _parse(body, unique)
-    if repeated:
-        raise Invalid(f"The name {_shown(repeated[0])} occurs twice in one object.")
-    for pointer, detail in _findings(value):
+    for pointer, detail in _findings(_parse(body)):
         raise Invalid(f"{pointer or 'the document'}: {detail}", [Fault(pointer, detail)])
 
 
-def _parse(body: bytes, unique: Any) -> Any:
+class _Unfit(NamedTuple):
+    """Stands for a number that cannot be kept, until it is known where it stands."""
+
+    reason: str
+
+
+class _Repeating(dict[str, Any]):
+    """An object in which a name occurs twice."""
+
+    repeated = ""
+
+
+def _parse(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -43,7 +44,7 @@ def _parse(body: bytes, unique: Any) -> Any:
     try:
         return json.loads(
             text,
-            object_pairs_hook=unique,
+            object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
             parse_float=_number,
             parse_int=_integer,
@@ -52,24 +53,31 @@ def _parse(body: bytes, unique: Any) -> Any:
         where = f"line {error.lineno} column {error.colno}"
         raise Refused(f"The body is not JSON: {error.msg} at {where}.") from None
     except RecursionError:
-        raise Invalid(f"The document is nested more than {DEPTH_MAX} deep.") from None
+        detail = f"nested more than {DEPTH_MAX} deep"
+        raise Invalid(f"The document is {detail}.", [Fault("", detail)]) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        made = _Repeating(made)
+        made.repeated = _first_repeated(pairs)
+    return made
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise Refused(f"The body is not JSON: {name} is no JSON number.")
 
 
-def _number(text: str) -> float:
+def _number(text: str) -> float | _Unfit:
     value = float(text)
-    if not math.isfinite(value):
-        raise Invalid("A number is too large.")
-    return value
+    return value if math.isfinite(value) else _Unfit("a number that is too large")
 
 
-def _integer(text: str) -> int:
+def _integer(text: str) -> int | _Unfit:
     # The length is looked at first: converting a million digits takes seconds.
     if len(text) > 20 or not _INT_MIN <= int(text) <= _INT_MAX:
-        raise Invalid("An integer does not fit into 64 bits; send it as a string.")
+        return _Unfit("an integer that does not fit into 64 bits; send it as a string")
     return int(text)
 
 
@@ -78,26 +86,32 @@ def _findings(document: Any) -> Iterator[tuple[str, str]]:
     waiting: list[tuple[str, Any, int]] = [("", document, 1)]
     while waiting:
         pointer, value, depth = waiting.pop()
-        if isinstance(value, str):
-            if fault := _fault_of_text(value):
+        if isinstance(value, str | _Unfit):
+            if fault := value.reason if isinstance(value, _Unfit) else _fault_of_text(value):
                 yield pointer, fault
-        elif isinstance(value, dict | list):
-            if depth > DEPTH_MAX:
-                yield pointer, f"nested more than {DEPTH_MAX} deep"
-                continue
-            if isinstance(value, dict):
-                names += len(value)
-                if names > KEYS_MAX:
-                    yield "", f"more than {KEYS_MAX} names"
-                    return
-                if bad := next((name for name in value if _fault_of_text(name)), None):
-                    yield pointer, f"a name {_fault_of_text(bad)}"
-            waiting.extend((f"{pointer}/{_escaped(key)}", inner, depth + 1) for key, inner in _parts(value))
+            continue
+        if depth > DEPTH_MAX:
+            yield pointer, f"nested more than {DEPTH_MAX} deep"
+            continue
+        if isinstance(value, dict):
+            names += len(value)
+            if names > KEYS_MAX:
+                yield "", f"more than {KEYS_MAX} names"
+                return
+            yield from _faults_of_names(pointer, value)
+        waiting.extend((f"{pointer}/{_escaped(key)}", inner, depth + 1) for key, inner in _parts(value))
 
 
-def _parts(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str | int, Any]]:
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    return ((key, inner) for key, inner in pairs if isinstance(inner, str | dict | list))
+def _faults_of_names(pointer: str, value: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if isinstance(value, _Repeating):
+        yield f"{pointer}/{_escaped(value.repeated)}", "occurs twice in one object"
+    if bad := next((name for name in value if _fault_of_text(name)), None):
+        yield pointer, f"a name {_fault_of_text(bad)}"
+
+
+def _parts(value: Any) -> Iterator[tuple[str | int, Any]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return ((key, inner) for key, inner in pairs if isinstance(inner, str | dict | list | _Unfit))
 
 
 def _fault_of_text(text: str) -> str:
@@ -127,10 +141,6 @@ def _first_repeated(pairs: list[tuple[str, Any]]) -> str:
 
 def _escaped(key: str | int) -> str:
     return _plain(str(key)).replace("~", "~0").replace("/", "~1")
-
-
-def _shown(name: str) -> str:
-    return json.dumps(_plain(name[:60]))
 
 
 def _plain(name: str) -> str:

@@ -26,12 +26,14 @@ from services.rules.backtest.shapes import EXAMPLES_MAX
 from services.rules.backtest.store import Asked
 from services.rules.document import checking
 from services.rules.document.checking import Checked
+from services.rules.membership import store as membership
 
 OPEN_MAX = 100
 
 Asker = Annotated[Principal, Depends(requires("marketer", "approver"))]
 Reader = Annotated[Principal, Depends(requires("viewer", "marketer", "approver", "operator"))]
 Stopper = Annotated[Principal, Depends(requires("marketer", "approver", "operator"))]
+CampaignId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 State = Literal["queued", "running", "finished", "failed", "cancelled"]
 
 
@@ -40,7 +42,8 @@ class Backtest(Document):
 
     `overlap` runs the live rules beside it. `in_force_before` lets firings before `from` count for the limits, as if
     the rule had been in force for long; otherwise it is as if it were switched on at `from`. `ignore_valid` leaves the
-    rule's own `valid` aside.
+    rule's own `valid` aside. With `campaign`, an id or a whole document, the report says in `gates` what its gates
+    would have done to each firing, by the consents of today.
     """
 
     rule: dict[str, Any] | None = None
@@ -53,6 +56,7 @@ class Backtest(Document):
     ignore_valid: bool = False
     examples: int = Field(20, ge=0, le=EXAMPLES_MAX)
     note: str = Field("", max_length=500)
+    campaign: CampaignId | dict[str, Any] | None = None
 
 
 class Progress(BaseModel):
@@ -86,11 +90,14 @@ class BacktestView(BaseModel):
 
 
 class WholeBacktest(BacktestView):
-    """`report` is null until there is one; `examples` are the newest triggers with what caused them."""
+    """`report` is null until there is one; `examples` are the newest triggers with what caused them, `gate_examples`
+    some of each end that firings came to at the campaign's gates."""
 
     rule: dict[str, Any]
+    campaign: str | dict[str, Any] | None = None
     report: dict[str, Any] | None = None
     examples: list[dict[str, Any]] = []
+    gate_examples: list[dict[str, Any]] = []
 
 
 def make_router(database: Database, wake: Callable[[], None]) -> APIRouter:
@@ -153,11 +160,14 @@ async def _whole(database: Database, id: UUID) -> WholeBacktest:
     async with database.connection() as connection:
         found = await store.examples(connection, id)
     report = None if row["report"] is None else msgspec.json.decode(row["report"])
+    shown = [msgspec.json.decode(each) for each in found]
     return WholeBacktest(
         **_shown(row),
         rule=msgspec.json.decode(row["document"]),
+        campaign=None if row["campaign"] is None else msgspec.json.decode(row["campaign"]),
         report=report,
-        examples=[msgspec.json.decode(each) for each in found],
+        examples=[each for each in shown if "fate" not in each],
+        gate_examples=[each["fate"] for each in shown if "fate" in each],
     )
 
 
@@ -186,6 +196,7 @@ async def _asked(database: Database, document: Backtest, who: Principal) -> Aske
         document.examples,
         who.subject,
         document.note,
+        None if document.campaign is None else msgspec.json.encode(document.campaign).decode(),
     )
 
 
@@ -193,19 +204,21 @@ async def _rule(database: Database, document: Backtest) -> tuple[str, int, bytes
     """The id, version and JSON of what is to be tested, checked as it is when it is written."""
     if (document.rule is None) == (document.rule_id is None):
         raise Invalid("Which rule?", [Fault("/rule", "give either rule, a whole document, or rule_id")])
+    async with database.connection() as connection:
+        written = await membership.written(connection, in_force=False)
     if document.rule is not None:
         if document.version is not None:
             raise Invalid("Which version?", [Fault("/version", "goes with rule_id only")])
-        checked = _checked(document.rule, "/rule")
+        checked = _checked(document.rule, "/rule", written)
         return checked.rule.id, 0, checked.body
     async with database.connection() as connection:
         found = await reading.get(connection, KIND, document.rule_id or "", document.version or "latest")
-    return found.id, found.version, _checked(found.content, "/rule_id").body
+    return found.id, found.version, _checked(found.content, "/rule_id", written).body
 
 
-def _checked(document: dict[str, Any], at: str) -> Checked:
+def _checked(document: dict[str, Any], at: str, written: checking.Written) -> Checked:
     try:
-        return checking.shaped(document)
+        return checking.shaped(document, written)
     except Invalid as error:
         faults = [Fault(f"{at}{each.pointer}" if at == "/rule" else at, each.detail) for each in error.errors]
         raise Invalid(error.detail, faults) from None

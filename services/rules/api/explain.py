@@ -17,16 +17,18 @@ from libs.common.documents.routes import READERS
 from libs.common.documents.shapes import DocumentVersion
 from libs.common.errors import Conflict, DangolError
 from libs.common.web import Document
-from services.rules import store
+from services.rules import restoring, store
 from services.rules.api.scope import CustomerId, RuleIdPath, whole_company
 from services.rules.api.triggers import TriggerView
 from services.rules.document import language
-from services.rules.engine import state
 from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
 from services.rules.engine.state import State
 from services.rules.explaining import progress as explaining
 from services.rules.explaining import recording
 from services.rules.explaining.progress import Explanation, Known
+from services.rules.explaining.recording import LoggedTrigger
+from services.rules.warming import progress as warming
+from services.rules.warming.progress import WarmingView
 
 _KIND = "rule"
 ODD_VALUE = "odd_value"
@@ -56,7 +58,8 @@ class DayFigures(BaseModel):
 class RuleStats(BaseModel):
     """Days are those on which the engine decided, in the company's zone.
 
-    `odd_values` counts comparisons that met a value of another type than the rule expects.
+    `odd_values` counts comparisons that met a value of another type than the rule expects. `warming` says how far the
+    version in force has learned of what was before it, null where there was nothing to learn.
     """
 
     rule_id: str
@@ -65,12 +68,13 @@ class RuleStats(BaseModel):
     odd_values: int
     outcomes: dict[str, int]
     days: list[DayFigures]
+    warming: WarmingView | None = None
 
 
 class _Remembered(NamedTuple):
     document: DocumentVersion
     states: list[State]
-    logged: list[store.LoggedTrigger]
+    logged: list[LoggedTrigger]
 
 
 def make_router(database: Database, rules: SnapshotWatcher[Snapshot], company_zone: str) -> APIRouter:
@@ -90,13 +94,16 @@ def make_router(database: Database, rules: SnapshotWatcher[Snapshot], company_zo
 
     @router.get("/{id}/stats", dependencies=guarded[:1])
     async def rule_stats(id: RuleIdPath, days: Annotated[int, Query(ge=1, le=400)] = 30) -> RuleStats:
-        """How often the rule fired on each day, and what stopped it."""
+        """How often the rule fired on each day, what stopped it, and how far it has learned of the past."""
+        live = rules.require().content.rules.get(id)
         async with database.connection() as connection:
             await reading.get(connection, _KIND, id)
             today = clock.now().astimezone(rules.require().content.company_zone).date()
             since = today - timedelta(days=days - 1)
             found = await store.outcomes(connection, id, since)
-        return _stats(id, company_zone, [since + timedelta(days=each) for each in range(days)], found)
+            learned = None if live is None else await warming.of_rule(connection, id, live.version)
+        shown = [since + timedelta(days=each) for each in range(days)]
+        return _stats(id, company_zone, shown, found).model_copy(update={"warming": learned})
 
     return router
 
@@ -160,10 +167,9 @@ async def _document(connection: Any, id: str, version: int | None) -> DocumentVe
 async def _states(connection: Any, customer_id: str) -> list[State]:
     """The customer's own, empty if nothing is remembered, and those of the linked records."""
     tx = Tx(connection)
-    body = (await store.load(tx, [customer_id])).get(customer_id)
-    own = State(customer_id) if body is None else state.decode(body)
-    others = await store.load(tx, [each for each in own.linked if each != customer_id])
-    return [own, *(state.decode(each) for _, each in sorted(others.items()))]
+    own = (await restoring.load(tx, [customer_id])).get(customer_id) or State(customer_id)
+    others = await restoring.load(tx, [each for each in own.linked if each != customer_id])
+    return [own, *(each for _, each in sorted(others.items()))]
 
 
 def _source(supposed: Supposed, own: State, known: Known) -> str:

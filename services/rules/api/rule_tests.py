@@ -20,6 +20,7 @@ from libs.common.events import RuleTriggered
 from libs.common.web import Document
 from services.rules.document import checking, rule_tests
 from services.rules.document.rule_tests import Result
+from services.rules.membership import store as membership
 
 _KIND = "rule"
 _TESTS = requires("viewer", "marketer", "approver")
@@ -74,15 +75,18 @@ def make_router(database: Database, company_zone: str, alone: Executor) -> APIRo
         else:
             async with database.connection() as connection:
                 body = (await documents.get(connection, _KIND, id, wanted.version or "latest")).content
-        return await asyncio.get_running_loop().run_in_executor(alone, tried, body, company_zone)
+        async with database.connection() as connection:
+            written = await membership.written(connection, in_force=False)
+        return await asyncio.get_running_loop().run_in_executor(alone, tried, body, company_zone, written)
 
     return router
 
 
-def tried(document: Any, company_zone: str) -> TestsView:
+def tried(document: Any, company_zone: str, written: checking.Written) -> TestsView:
     """Invalid where it is no rule; tests that fail are what is asked for."""
-    rule, body = checking.shaped(document)
-    views = [_view(each) for each in rule_tests.results(rule, body, company_zone)]
+    rule, body = checking.shaped(document, written)
+    rests_on = checking.within(rule, written) or []
+    views = [_view(each) for each in rule_tests.results(rule, body, company_zone, segments=rests_on)]
     return TestsView(passed=all(each.passed for each in views), items=views)
 
 

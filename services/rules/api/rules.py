@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from libs.common import clock
-from libs.common.db import Database
+from libs.common.db import Database, Tx
 from libs.common.documents import SnapshotWatcher, routes
 from libs.common.documents.kinds import DocumentKind, Written
 from libs.common.documents.reviewing import ApprovalPolicy
@@ -18,7 +18,9 @@ from libs.common.documents.views import WarnedValidity
 from libs.common.errors import Invalid
 from services.rules.api.rule_tests import make_router as make_tests_router
 from services.rules.document import checking, language
+from services.rules.document.segments import require_references
 from services.rules.engine.snapshot import Snapshot
+from services.rules.membership import store as membership
 
 KIND = "rule"
 
@@ -29,9 +31,14 @@ def make_router(
     # The tests of rules are work for the processor, and the worker lives here too: one thread for all of them.
     alone = ThreadPoolExecutor(1, "rule-tests")
 
+    async def known() -> dict[str, bytes]:
+        """The segments that a rule may name."""
+        async with database.connection() as connection:
+            return await membership.written(connection, in_force=False)
+
     async def read(document: dict[str, Any]) -> Written:
         loop = asyncio.get_running_loop()
-        checked = await loop.run_in_executor(alone, checking.read, document, company_zone)
+        checked = await loop.run_in_executor(alone, checking.read, document, company_zone, await known())
         return Written(checked.rule.id, checked.body)
 
     async def read_at(id: str, document: dict[str, Any]) -> Written:
@@ -41,13 +48,14 @@ def make_router(
     async def validate_rule(document: dict[str, Any]) -> WarnedValidity:
         """Everything that is wrong with a document, and what its author most likely does not mean, without keeping
         it. The tests of the document are run."""
-        return await asyncio.get_running_loop().run_in_executor(alone, validity, document, company_zone)
+        return await asyncio.get_running_loop().run_in_executor(alone, validity, document, company_zone, await known())
 
     async def examine(version: DocumentVersion) -> None:
         # The engine may have learned something since the version was written.
         body = version.body
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(alone, checking.require_tested, language.decode(body), body, company_zone)
+        segments = await known()
+        await loop.run_in_executor(alone, checking.require_tested, language.decode(body), body, company_zone, segments)
 
     kind = DocumentKind(
         name=KIND,
@@ -62,6 +70,7 @@ def make_router(
         approves=("approver",),
         policy=policy,
         examine=examine,
+        confirm=confirm_rule,
         refresh=rules.refresh,
         pauses="Stops the active version until it is resumed.",
         ends="Ends the rule; its versions stay.",
@@ -72,9 +81,16 @@ def make_router(
     return router
 
 
-def validity(document: Any, company_zone: str) -> WarnedValidity:
+async def confirm_rule(tx: Tx, switched: DocumentVersion) -> None:
+    """What is in force, or paused, names segments that are."""
+    if switched.status in ("active", "paused"):
+        known = checking.definitions(await membership.written(tx, in_force=True))
+        require_references(language.decode(switched.body), known, "is not in force; activate it first")
+
+
+def validity(document: Any, company_zone: str, written: checking.Written | None = None) -> WarnedValidity:
     try:
-        checked = checking.read(document, company_zone)
+        checked = checking.read(document, company_zone, written)
     except Invalid as error:
         return WarnedValidity.of(error.errors)
     return WarnedValidity.warned(checking.warnings(checked.rule, clock.now()))

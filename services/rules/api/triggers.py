@@ -19,10 +19,11 @@ from libs.common.errors import NotFound
 from libs.common.web import Cursor, Limit, Page, decode_cursor, page_of
 from services.rules import store
 from services.rules.api.scope import ID_PATTERN, whole_company
-from services.rules.document import language
+from services.rules.document import language, segments
 from services.rules.explaining import recording, retracing
+from services.rules.explaining.recording import LoggedTrigger
 from services.rules.explaining.retracing import CausingEvent, Retraced
-from services.rules.store import LoggedTrigger
+from services.rules.membership import store as membership
 
 _KIND = "rule"
 _OLDEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -94,7 +95,10 @@ def make_router(database: Database) -> APIRouter:
             if row is None:
                 raise NotFound(f"There is no trigger {trigger_id}; triggers are kept for 400 days.")
             document = await reading.get(connection, _KIND, row.rule_id, row.version)
-        because = retracing.retrace(language.decode(document.body), recording.read(row).grounds)
+            grounds = recording.read(row).grounds
+            bodies = await membership.at_versions(connection, grounds.segments) if grounds.segments else {}
+        named = {id: segments.decode(body).who for id, body in bodies.items()}
+        because = retracing.retrace(language.decode(document.body), grounds, row.occurred_at, named)
         return TriggerGrounds(**_about(row), because=because)
 
     return router
