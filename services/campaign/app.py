@@ -60,7 +60,7 @@ async def build(settings: CampaignSettings) -> App:
     )
     counted = _counted(footing.metrics)
     worker = footing.worker(spec_of(library, company_of(settings), counted, lambda: policies.require().content))
-    measuring = footing.worker(measuring_spec_of(library), vital=False)
+    measuring = footing.worker(measuring_spec(), vital=False)
 
     async def readiness() -> Sequence[str]:
         return [*library.problems(), *policies.problems(), *await footing.problems()]
@@ -85,14 +85,9 @@ async def build(settings: CampaignSettings) -> App:
     )
 
 
-def measuring_spec_of(library: SnapshotWatcher[Library]) -> WorkerSpec:
+def measuring_spec() -> WorkerSpec:
     """Beside the decisions: what customers do is written down however long that takes."""
-
-    def asked() -> frozenset[str]:
-        return frozenset(each.goal.event for each in library.require().content.by_id.values() if each.goal is not None)
-
-    gathering = Gathering(asked)
-    return WorkerSpec(MEASURE, inputs=[Input(EVENT_RESOLVED, gathering.on_resolved)], outputs=[])
+    return WorkerSpec(MEASURE, inputs=[Input(EVENT_RESOLVED, Gathering().on_resolved)], outputs=[])
 
 
 def spec_of(

@@ -223,6 +223,8 @@ def channel(situation: Situation) -> GateVerdict:
 
 
 GATES: tuple[Gate, ...] = (switch, eligibility, suppression, consent, policy, quiet_hours, holdout, cap, channel)
+BEHIND_HOLDOUT = tuple(gate.__name__ for gate in GATES[GATES.index(holdout) + 1 :])
+"""Who is stopped by one of these was drawn to be contacted."""
 
 
 def conditions(situation: Situation) -> Conditions:

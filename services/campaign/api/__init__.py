@@ -25,7 +25,7 @@ def make_router(
     router.include_router(campaigns.make_router(database, library, policy))
     router.include_router(decisions.make_router(database))
     router.include_router(policies.make_router(database, table, company.zone))
-    router.include_router(results.make_router(database, library))
+    router.include_router(results.make_router(database, company.zone))
     router.include_router(simulations.make_router(database, lambda: replace(company, law=table.require().content)))
     router.include_router(switches.make_router(database))
     return router

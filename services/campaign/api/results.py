@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Depends
@@ -14,9 +16,9 @@ from pydantic import BaseModel
 from libs.common import clock, documents
 from libs.common.auth import requires
 from libs.common.db import Database
-from libs.common.documents import Connection, SnapshotWatcher
-from libs.common.errors import Conflict
-from services.campaign.document import KIND, CampaignDocument, Library, goal_of
+from libs.common.documents import Connection, DocumentVersion
+from libs.common.errors import Conflict, NotFound
+from services.campaign.document import KIND, CampaignDocument, GoalPart, goal_of, span_of
 from services.campaign.results import reporting, store
 from services.campaign.results.comparing import Lift, Report
 from services.campaign.results.intervals import Interval
@@ -26,9 +28,9 @@ _READS = Depends(requires("viewer", "marketer", "approver", "operator"))
 
 
 class IntervalView(BaseModel):
-    """An estimate, and where the truth lies with 95 % confidence; null on a side where nothing can be said."""
+    """An estimate, and where the truth lies with 95 % confidence; null where nothing can be said."""
 
-    estimate: float
+    estimate: float | None
     low: float | None
     high: float | None
 
@@ -36,8 +38,8 @@ class IntervalView(BaseModel):
     def of(cls, interval: Interval | None) -> IntervalView | None:
         if interval is None:
             return None
-        low, high = (each if isfinite(each) else None for each in (interval.low, interval.high))
-        return cls(estimate=interval.estimate if isfinite(interval.estimate) else 0.0, low=low, high=high)
+        found = (each if isfinite(each) else None for each in (interval.estimate, interval.low, interval.high))
+        return cls(**dict(zip(("estimate", "low", "high"), found, strict=True)))
 
 
 class LiftView(BaseModel):
@@ -66,6 +68,7 @@ class TargetView(BaseModel):
     event: str
     target_percent: float
     actual_percent: float
+    contacted: int
     responses: int
     until: str
     is_over: bool
@@ -74,12 +77,15 @@ class TargetView(BaseModel):
 
 
 class GroupsView(BaseModel):
-    """People on each side. A `p_value` below 0.001 means that the sides are not of the sizes that were meant, so that
-    nothing that compares them can be believed.
+    """People on each side; `left_out` were drawn by versions that held out another share.
+
+    A `p_value` below 0.001 means that the sides are not of the sizes that were meant, so that nothing that compares
+    them can be believed.
     """
 
     treated: int
     held_out: int
+    left_out: int = 0
     p_value: float | None = None
     are_as_planned: bool | None = None
 
@@ -126,49 +132,46 @@ class CampaignReport(BaseModel):
     money: MoneyView
 
 
-def make_router(database: Database, library: SnapshotWatcher[Library]) -> APIRouter:
+def make_router(database: Database, company_zone: str) -> APIRouter:
     router = APIRouter(tags=["results"])
+    zone = ZoneInfo(company_zone)
+    # A report may look at millions of rows: what decides goes before it.
+    turn = asyncio.Semaphore(1)
 
     @router.get("/campaigns/{id}/report", dependencies=[_READS])
     async def get_report(id: str) -> CampaignReport:
-        """Over all versions of the campaign; the goal is that of the version in force, or of the newest."""
-        async with database.connection() as connection:
-            return await _report(connection, id, windows_of(library))
+        """Held against the goal of the version in force, or of the newest where none is."""
+        async with turn, database.transaction(store.WEIGHING) as tx:
+            return await _report(tx.connection, id, clock.now(), zone)
 
     return router
 
 
-def windows_of(library: SnapshotWatcher[Library]) -> dict[str, timedelta]:
-    """The windows of the campaigns in force that have a goal."""
-    if library.current is None:
-        return {}
-    return {each.id: each.goal.window for each in library.current.content.by_id.values() if each.goal is not None}
-
-
-async def _report(connection: Connection, id: str, windows: Mapping[str, timedelta]) -> CampaignReport:
-    versions = await _versions(connection, id)
-    version, newest = max(versions.items())
-    goal = goal_of(newest)
+async def _report(connection: Connection, id: str, now: datetime, zone: ZoneInfo) -> CampaignReport:
+    document = await _counting(connection, id)
+    goal = goal_of(CampaignDocument.model_validate_json(document.body))
     if goal is None:
         raise Conflict(f'Campaign "{id}" has no goal to be held against; write one under "goal" in a new version.')
-    now = clock.now()
-    currency = goal.currency or await store.main_currency(connection, id, now, goal.window) or ""
-    exposed = await store.exposures(connection, id, now)
-    holdouts = {number: document.holdout_percent for number, document in versions.items()}
-    rows = await store.totals(connection, id, now, goal.event, goal.window, currency, goal.margin_percent / 100)
-    arms = reporting.arms_of(rows, reporting.planned_of(exposed, holdouts))
-    cost = reporting.cost_of(*await store.costs(connection, id, now))
+    shares = await store.holdouts(connection, id)
+    asked = store.Asked(id, now, reporting.comparable(shares, document.version))
+    drawn = {row["version"]: row["count"] for row in await store.drawn(connection, id, now)}
+    currency = goal.currency or await store.main_currency(connection, asked, goal.window) or ""
+    rows = await store.totals(connection, asked, goal, currency)
+    windows = windows_of(await store.goals_written(connection)) | {id: goal.window}
+    followed = await store.attributed(connection, asked, goal, windows, currency)
+    arms = reporting.arms_of(rows, shares[document.version])
+    cost = reporting.cost_of(*await store.costs(connection, asked, goal.window))
     found = reporting.report_of(goal, arms, cost)
-    followed = await store.attributed(connection, id, now, goal.event, {**windows, id: goal.window}, currency)
-    target = reporting.target_of(goal, arms[TREATED], cost, now)
+    target = reporting.target_of(goal, rows, cost, now.astimezone(zone).date())
     return CampaignReport(
         campaign_id=id,
-        version=version,
+        version=document.version,
         as_of=now,
         target=TargetView(**msgspec.structs.asdict(target)),
         people=GroupsView(
             treated=arms[TREATED].count,
             held_out=arms[HELD_OUT].count,
+            left_out=sum(count for version, count in drawn.items() if version not in asked.versions),
             p_value=found.ratio.p_value if found else None,
             are_as_planned=not found.ratio.fails if found else None,
         ),
@@ -178,13 +181,20 @@ async def _report(connection: Connection, id: str, windows: Mapping[str, timedel
     )
 
 
-async def _versions(connection: Connection, id: str) -> dict[int, CampaignDocument]:
-    """All that were ever written, by number; NotFound for a campaign that nobody wrote."""
-    latest = await documents.get(connection, KIND, id)
-    found: dict[int, CampaignDocument] = {}
-    for number in range(1, latest.version + 1):
-        kept = await documents.get(connection, KIND, id, number)
-        found[number] = CampaignDocument.model_validate_json(kept.body)
+async def _counting(connection: Connection, id: str) -> DocumentVersion:
+    """The version in force, or the newest; NotFound for a campaign that nobody wrote."""
+    try:
+        return await documents.get(connection, KIND, id, "live")
+    except NotFound:
+        return await documents.get(connection, KIND, id)
+
+
+def windows_of(written: Iterable[tuple[str, bytes]]) -> dict[str, timedelta]:
+    """The longest window that a campaign was ever written with: what it said stays open when it has ended."""
+    found: dict[str, timedelta] = {}
+    for id, body in written:
+        window = span_of(GoalPart.model_validate_json(body).within)
+        found[id] = max(window, found.get(id, window))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +23,7 @@ class Target(Struct, frozen=True):
     event: str
     target_percent: float
     actual_percent: float
+    contacted: int
     responses: int
     until: str
     is_over: bool
@@ -38,20 +39,19 @@ class Cost(Struct, frozen=True):
     per_contact: Decimal
 
 
-def arms_of(rows: Sequence[Mapping[str, Any]], planned: Mapping[str, float]) -> dict[str, Arm]:
-    """Both sides, by outcome; one that has nobody is empty. `planned` is how many were to be on each."""
-    found = {row["arm"]: row for row in rows}
-    return {side: _arm(found.get(side), planned.get(side, 0.0)) for side in (TREATED, HELD_OUT)}
+def arms_of(rows: Sequence[Mapping[str, Any]], holdout_percent: float) -> dict[str, Arm]:
+    """Both sides; one that has nobody is empty."""
+    found = {row["side"]: row for row in rows}
+    planned = {TREATED: 100 - holdout_percent, HELD_OUT: holdout_percent}
+    return {side: _arm(found.get(side), planned[side]) for side in (TREATED, HELD_OUT)}
 
 
-def planned_of(exposed: Sequence[Mapping[str, Any]], holdout_percent: Mapping[int, float]) -> dict[str, float]:
-    """How many were to be on each side, by what each version of the campaign had for its holdout."""
-    planned = {TREATED: 0.0, HELD_OUT: 0.0}
-    for row in exposed:
-        held_out = row["count"] * holdout_percent.get(row["version"], 0.0) / 100
-        planned[HELD_OUT] += held_out
-        planned[TREATED] += row["count"] - held_out
-    return planned
+def comparable(versions: Mapping[int, float], drawing: int) -> list[int]:
+    """The versions that hold out the same share as the one that counts.
+
+    Put together, versions of different shares would compare the people of one time with those of another.
+    """
+    return sorted(number for number, percent in versions.items() if percent == versions[drawing])
 
 
 def cost_of(planned: Mapping[str, Any], states: Sequence[Mapping[str, Any]]) -> Cost:
@@ -64,17 +64,20 @@ def cost_of(planned: Mapping[str, Any], states: Sequence[Mapping[str, Any]]) -> 
     return Cost(spent, spent * gone / total if total else Decimal(0), each)
 
 
-def target_of(goal: Goal, treated: Arm, cost: Cost, now: datetime) -> Target:
-    responses = int(treated.goals["goal"].total)
-    actual = 100 * responses / treated.count if treated.count else 0.0
+def target_of(goal: Goal, rows: Sequence[Mapping[str, Any]], cost: Cost, today: date) -> Target:
+    """`today` by the company's calendar."""
+    treated = next((row for row in rows if row["side"] == TREATED), {"contacted": 0, "responded": 0})
+    contacted, responded = treated["contacted"], treated["responded"]
+    actual = 100 * responded / contacted if contacted else 0.0
     return Target(
         event=goal.event,
         target_percent=goal.target_percent,
         actual_percent=actual,
-        responses=responses,
+        contacted=contacted,
+        responses=responded,
         until=goal.until.isoformat(),
-        is_over=now.date() > goal.until,
-        is_reached=treated.count > 0 and actual >= goal.target_percent,
+        is_over=today > goal.until,
+        is_reached=contacted > 0 and actual >= goal.target_percent,
         break_even_percent=goal.break_even_percent(cost.per_contact),
     )
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any, Final
+
+from msgspec import Struct
 
 from libs.common.db import Row, Tx
-from libs.common.documents import Connection
+from services.campaign.policy import BEHIND_HOLDOUT
 from services.campaign.results.goals import PURCHASE, REFUND, Done
+from services.campaign.results.terms import Goal
 
 
 async def keep(tx: Tx, unit: int, done: Sequence[Done]) -> None:
@@ -45,156 +49,203 @@ async def forget_before(tx: Tx, before: datetime) -> None:
     await tx.execute("DELETE FROM done WHERE at < $1", before)
 
 
-# A person counts once, by the first decision that put them on a side, and is who they are today: what was decided of
-# a record counts for the person that the record belongs to now.
-_EXPOSED = """
-exposed AS (
-    SELECT DISTINCT ON (person) person, decision.outcome AS arm, campaign_version AS version, channel, decided_at AS at
+WEIGHING: Final = """
+SET TRANSACTION READ ONLY; SET LOCAL idle_in_transaction_session_timeout = '60s';
+SET LOCAL enable_hashjoin = on; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL work_mem = '64MB'
+"""
+"""How a transaction opens that adds up many rows. It holds no lock that anybody waits for."""
+_SECONDS_MAX: Final = 300.0
+
+# A person counts once, by the first decision that drew them to a side, and is who they are today: what was decided of
+# a record counts for the person that the record belongs to now. Whom a gate behind the holdout stopped was drawn to be
+# contacted: their like among those left alone was never asked by that gate.
+_DRAWN = """
+drawn AS MATERIALIZED (
+    SELECT DISTINCT ON (person) person, campaign_version AS version, decided_at AS at,
+           CASE WHEN outcome = 'holdout' THEN 'holdout' ELSE 'contact' END AS side, outcome = 'contact' AS contacted
     FROM (
         SELECT coalesce(nullif(customer.person_id, ''), decision.customer_id) AS person, decision.*
         FROM decision LEFT JOIN customer USING (customer_id)
-        WHERE campaign_id = $1 AND outcome IN ('contact', 'holdout') AND decided_at < $2
+        WHERE campaign_id = $1 AND decided_at < $2
+              AND (outcome IN ('contact', 'holdout') OR outcome = 'denied' AND gate = ANY($3))
     ) AS decision
     ORDER BY person, decided_at, decision_id
 )
 """
-
-# Each record of an exposed person; somebody of whom no copy is known is their own record.
-_RECORDS = """
-record AS (
-    SELECT exposed.person, customer.customer_id FROM exposed JOIN customer ON customer.person_id = exposed.person
-    UNION SELECT person, person FROM exposed
+_EXPOSED = f"""
+{_DRAWN},
+exposed AS MATERIALIZED (
+    SELECT drawn.*, ARRAY(
+        SELECT customer_id FROM customer WHERE customer.person_id = drawn.person AND customer.person_id <> ''
+        UNION SELECT drawn.person
+    ) AS records
+    FROM drawn WHERE version = ANY($4)
 )
+"""
+_RECORD = """
+record AS MATERIALIZED (SELECT person, at, customer_id FROM exposed CROSS JOIN unnest(exposed.records) AS customer_id)
 """
 
 
-async def exposures(connection: Connection, campaign_id: str, until: datetime) -> list[Row]:
-    """How many people were put on which side by which version."""
-    return await connection.fetch(
-        f"WITH {_EXPOSED} SELECT version, arm, count(*) FROM exposed GROUP BY version, arm ORDER BY version, arm",
-        campaign_id,
-        until,
+class Asked(Struct, frozen=True):
+    """Whom a report is about: those whom these versions of the campaign drew before `until`."""
+
+    campaign_id: str
+    until: datetime
+    versions: Sequence[int]
+
+    @property
+    def values(self) -> tuple[str, datetime, list[str], list[int]]:
+        return self.campaign_id, self.until, list(BEHIND_HOLDOUT), list(self.versions)
+
+
+async def drawn(connection: Any, campaign_id: str, until: datetime) -> list[Row]:
+    """How many people each version drew."""
+    rows: list[Row] = await connection.fetch(
+        f"WITH {_DRAWN} SELECT version, count(*) FROM drawn GROUP BY version ORDER BY version",
+        *(campaign_id, until, list(BEHIND_HOLDOUT)),
+        timeout=_SECONDS_MAX,
     )
+    return rows
 
 
-async def totals(
-    connection: Connection,
-    campaign_id: str,
-    until: datetime,
-    goal: str,
-    window: timedelta,
-    currency: str,
-    margin_share: float,
-) -> list[Row]:
-    """For each side the customers, how many reached which goal, and the sums and sums of squares of money.
+async def totals(connection: Any, asked: Asked, goal: Goal, currency: str) -> list[Row]:
+    """For each side the people, how many reached which goal, and the sums and sums of squares of money.
 
-    Money of other currencies is left out and counted in `foreign_count`. What has no margin of its own leaves
-    `margin_share` of its amount.
+    Money of other currencies is left out and counted in `foreign_count`. What has no margin of its own leaves the
+    goal's `margin_percent` of its amount.
     """
-    return await connection.fetch(
+    rows: list[Row] = await connection.fetch(
         f"""
-        WITH {_EXPOSED}, {_RECORDS}, did AS (
-            SELECT exposed.person, exposed.arm,
-                   bool_or(done.type = $3) AS reached,
+        WITH {_EXPOSED}, did AS (
+            SELECT exposed.person, exposed.side, exposed.contacted,
+                   bool_or(done.type = $5) AS reached,
                    bool_or(done.type = 'visit' OR done.type = '{PURCHASE}') AS visited,
                    bool_or(done.type = '{PURCHASE}') AS bought,
                    bool_or(done.type = 'call_inbound') AS called,
                    bool_or(done.type = 'coupon.redeemed') AS redeemed,
-                   coalesce(sum(amount) FILTER (WHERE currency = $5), 0)::float8 AS spend,
-                   coalesce(sum(margin + unmargined * $6) FILTER (WHERE currency = $5), 0)::float8 AS margin,
-                   count(*) FILTER (WHERE done.type IN ('{PURCHASE}', '{REFUND}') AND currency <> $5) AS foreign_count
-            FROM exposed JOIN record USING (person)
-            LEFT JOIN done ON done.customer_id = record.customer_id
-                 AND done.at > exposed.at AND done.at <= exposed.at + $4 AND done.at < $2
-            GROUP BY exposed.person, exposed.arm
+                   coalesce(sum(amount) FILTER (WHERE currency = $7), 0)::float8 AS spend,
+                   coalesce(sum(margin + unmargined * $8) FILTER (WHERE currency = $7), 0)::float8 AS margin,
+                   count(*) FILTER (WHERE done.type IN ('{PURCHASE}', '{REFUND}') AND currency <> $7) AS foreign_count
+            FROM exposed LEFT JOIN LATERAL (
+                SELECT * FROM done
+                WHERE customer_id = ANY(exposed.records) AND at > exposed.at AND at <= exposed.at + $6 AND at < $2
+            ) AS done ON true
+            GROUP BY exposed.person, exposed.side, exposed.contacted
         )
-        SELECT arm, count(*) AS people,
+        SELECT side, count(*) AS people,
+               count(*) FILTER (WHERE contacted) AS contacted,
+               count(*) FILTER (WHERE contacted AND reached) AS responded,
                count(*) FILTER (WHERE reached) AS goal, count(*) FILTER (WHERE visited) AS visit,
                count(*) FILTER (WHERE bought) AS purchase, count(*) FILTER (WHERE called) AS call,
                count(*) FILTER (WHERE redeemed) AS redemption,
                sum(spend) AS spend, sum(spend * spend) AS spend_squares,
                sum(margin) AS margin, sum(margin * margin) AS margin_squares,
                sum(foreign_count)::bigint AS foreign_count
-        FROM did GROUP BY arm
+        FROM did GROUP BY side
         """,
-        campaign_id,
-        until,
-        goal,
-        window,
-        currency,
-        margin_share,
+        *asked.values,
+        *(goal.event, goal.window, currency, goal.margin_percent / 100),
+        timeout=_SECONDS_MAX,
     )
+    return rows
 
 
-async def attributed(
-    connection: Connection,
-    campaign_id: str,
-    until: datetime,
-    goal: str,
-    windows: Mapping[str, timedelta],
-    currency: str,
-) -> Row:
+async def attributed(connection: Any, asked: Asked, goal: Goal, windows: Mapping[str, timedelta], currency: str) -> Row:
     """What followed contacts of the campaign: each deed goes back to one contact, the newest before it whose window is
     open, of whichever campaign. `windows` are those of the campaigns that take part; others claim nothing.
     """
     found = await connection.fetchrow(
         f"""
-        WITH {_EXPOSED}, {_RECORDS},
-        taking_part AS (SELECT * FROM unnest($4::text[], $5::interval[]) AS part (campaign_id, span)),
+        WITH {_EXPOSED}, {_RECORD},
+        taking_part AS (SELECT * FROM unnest($6::text[], $7::interval[]) AS part (campaign_id, span)),
+        touch AS MATERIALIZED (
+            SELECT person, campaign_id, decided_at, decision_id, decided_at + span AS closes_at
+            FROM record JOIN decision USING (customer_id) JOIN taking_part USING (campaign_id)
+            WHERE decision.outcome = 'contact' AND decision.decided_at < $2
+        ),
+        deed AS MATERIALIZED (
+            SELECT person, done.customer_id, event_id, done.at, amount, currency
+            FROM record JOIN done USING (customer_id) WHERE done.type = $5 AND done.at > record.at AND done.at < $2
+        ),
         reached AS (
-            SELECT record.person, done.amount, done.currency FROM record JOIN done USING (customer_id)
-            CROSS JOIN LATERAL (
-                SELECT decision.campaign_id
-                FROM record AS own JOIN decision USING (customer_id) JOIN taking_part USING (campaign_id)
-                WHERE own.person = record.person AND decision.outcome = 'contact'
-                      AND decision.decided_at < done.at AND done.at <= decision.decided_at + taking_part.span
-                ORDER BY decision.decided_at DESC, decision.decision_id DESC LIMIT 1
-            ) AS touch
-            WHERE done.type = $3 AND done.at < $2 AND touch.campaign_id = $1
+            SELECT DISTINCT ON (deed.customer_id, deed.at, deed.event_id) person, campaign_id, amount, currency
+            FROM deed JOIN touch USING (person)
+            WHERE touch.decided_at < deed.at AND deed.at <= touch.closes_at
+            ORDER BY deed.customer_id, deed.at, deed.event_id, touch.decided_at DESC, touch.decision_id DESC
         )
         SELECT count(*) AS responses, count(DISTINCT person) AS people,
-               coalesce(sum(amount) FILTER (WHERE currency = $6), 0)::float8 AS amount
-        FROM reached
+               coalesce(sum(amount) FILTER (WHERE currency = $8), 0)::float8 AS amount
+        FROM reached WHERE campaign_id = $1
         """,
-        campaign_id,
-        until,
-        goal,
-        list(windows),
-        list(windows.values()),
-        currency,
+        *asked.values,
+        *(goal.event, list(windows), list(windows.values()), currency),
+        timeout=_SECONDS_MAX,
     )
     assert found is not None
     return found
 
 
-async def costs(connection: Connection, campaign_id: str, until: datetime) -> tuple[Row, list[Row]]:
-    """What was to be spent on contacts, and how many contacts came to what."""
+async def costs(connection: Any, asked: Asked, window: timedelta) -> tuple[Row, list[Row]]:
+    """What contacts of these people within their window were to cost, and what became of contacts of the campaign."""
     planned = await connection.fetchrow(
-        "SELECT count(*), coalesce(sum(cost::numeric), 0) AS cost FROM decision"
-        " WHERE campaign_id = $1 AND outcome = 'contact' AND decided_at < $2",
-        campaign_id,
-        until,
+        f"""
+        WITH {_EXPOSED}, {_RECORD},
+        contact AS MATERIALIZED (
+            SELECT customer_id, decided_at, cost::numeric AS cost FROM decision
+            WHERE campaign_id = $1 AND outcome = 'contact' AND decided_at < $2
+        )
+        SELECT count(*), coalesce(sum(cost), 0) AS cost
+        FROM record JOIN contact USING (customer_id) WHERE contact.decided_at <= record.at + $5
+        """,
+        *asked.values,
+        window,
+        timeout=_SECONDS_MAX,
     )
     assert planned is not None
     states = await connection.fetch(
         "SELECT state, count(*) FROM contact WHERE campaign_id = $1 AND reserved_at < $2 GROUP BY state",
-        campaign_id,
-        until,
+        *(asked.campaign_id, asked.until),
+        timeout=_SECONDS_MAX,
     )
     return planned, states
 
 
-async def main_currency(connection: Connection, campaign_id: str, until: datetime, window: timedelta) -> str | None:
-    """The currency in which the people of the campaign bought most often."""
+async def main_currency(connection: Any, asked: Asked, window: timedelta) -> str | None:
+    """The currency in which these people bought most often."""
     found = await connection.fetchrow(
         f"""
-        WITH {_EXPOSED}, {_RECORDS}
-        SELECT done.currency FROM exposed JOIN record USING (person) JOIN done USING (customer_id)
-        WHERE done.currency <> '' AND done.at > exposed.at AND done.at <= exposed.at + $3
-        GROUP BY done.currency ORDER BY count(*) DESC, done.currency LIMIT 1
+        WITH {_EXPOSED}
+        SELECT done.currency
+        FROM exposed JOIN LATERAL (
+            SELECT currency FROM done
+            WHERE customer_id = ANY(exposed.records) AND at > exposed.at AND at <= exposed.at + $5 AND at < $2
+        ) AS done ON true
+        WHERE done.currency <> '' GROUP BY done.currency ORDER BY count(*) DESC, done.currency LIMIT 1
         """,
-        campaign_id,
-        until,
+        *asked.values,
         window,
+        timeout=_SECONDS_MAX,
     )
     return None if found is None else str(found["currency"])
+
+
+async def holdouts(connection: Any, campaign_id: str) -> dict[int, float]:
+    """The share in percent that each version holds out."""
+    rows = await connection.fetch(
+        "SELECT version, coalesce((body ->> 'holdout_percent')::float8, 0) AS percent FROM document"
+        " WHERE kind = 'campaign' AND id = $1",
+        campaign_id,
+    )
+    return {row["version"]: row["percent"] for row in rows}
+
+
+async def goals_written(connection: Any) -> list[tuple[str, bytes]]:
+    """By campaign the goal of each version that was ever written, drafts among them, as its author wrote it."""
+    rows = await connection.fetch(
+        """
+        SELECT DISTINCT id, (body -> 'goal')::text AS goal FROM document
+        WHERE kind = 'campaign' AND json_typeof(body -> 'goal') = 'object'
+        """
+    )
+    return [(row["id"], row["goal"].encode()) for row in rows]
