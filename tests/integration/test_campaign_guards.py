@@ -17,6 +17,7 @@ from libs.common.metrics import Metrics
 from services.campaign.document import KIND
 from tests.campaign_stage import Place, customer, fired, running, settled, staged
 
+GUARDED = GuardedKind(KIND, "campaigns", "Asia/Seoul")
 COMPANY = Guards(0.5, 0.1, 5.0, 50.0, 10, 7)
 """As shipped, but that ten contacts are enough to judge by."""
 
@@ -31,12 +32,12 @@ async def place(kafka_bootstrap: str, database_url: str, topic_prefix: str) -> A
         yield found
 
 
-def guardian(place: Place, metrics: Metrics | None = None, company: Guards = COMPANY) -> Guardian:
-    async def guards(connection: Connection) -> Guards:
-        return company
+async def company(connection: Connection) -> Guards:
+    return COMPANY
 
-    kind = GuardedKind(KIND, "campaigns", "Asia/Seoul")
-    return Guardian(place.floor.database, kind, guards, metrics or Metrics("test", process=False))
+
+def guardian(place: Place, metrics: Metrics | None = None) -> Guardian:
+    return Guardian(place.floor.database, GUARDED, company, metrics or Metrics("test", process=False))
 
 
 async def contacts(place: Place, first: int, count: int, **more: str) -> list[str]:
@@ -200,10 +201,9 @@ async def test_two_processes_pause_once(place: Place) -> None:
         messages = await contacts(place, 0, 10)
         await reactions(place, "complained", messages)
         await place.until(f"{COUNTS} OFFSET 1 LIMIT 1", [("complained", 10)])
-    today = clock.now().date()
     async with place.floor.database.transaction() as one, place.floor.database.transaction() as other:
-        assert await guarding.guard(one, KIND, COMPANY, today)
-        assert await guarding.guard(other, KIND, COMPANY, today) is None, "somebody is at it"
+        assert await guarding.guard(one, GUARDED, ["spring"], company, clock.now())
+        assert await guarding.guard(other, GUARDED, ["spring"], company, clock.now()) is None, "somebody is at it"
     assert await guardian(place).turn()
     changes = await reading.changes(place.connection, KIND, id="spring")
     assert [each.author for each in changes] == ["guard", "m"]
@@ -221,3 +221,28 @@ async def test_a_whole_round_runs_by_itself(place: Place) -> None:
             await place.until(paused, [(1,)])
     finally:
         await at_work.stop()
+
+
+async def test_a_contact_that_is_told_late_counts_for_the_stay_in_which_it_came_about(place: Place) -> None:
+    await place.activate()
+    async with running(place):
+        await place.meet(customer("c1"))
+        await place.give(fired(1, "c1"))
+        await place.until("SELECT count(*)::int FROM contact", [(1,)])
+        [(message,)] = await place.rows("SELECT message_id::text FROM contact")
+        accepted = settled(message, True)
+        async with place.floor.database.transaction() as tx:
+            await documents.pause(tx, KIND, "spring", author="m")
+            await documents.resume(tx, KIND, "spring", author="m")
+        await place.give(accepted)
+        await place.until("SELECT state FROM contact", [("committed",)])
+        await reactions(place, "unsubscribed", [message])
+        by_stay = """
+            SELECT stay::int, measure, count::int FROM document_guard_day WHERE measure <> 'cap_asked' ORDER BY 1, 2
+        """
+        await place.until(by_stay, [(1, "contacts", 1), (1, "unsubscribed", 1)])
+    told = [each for each in await place.published(ContactsCounted) if "cap_asked" not in each.counts]
+    assert [(each.at, each.counts) for each in told] == [
+        (accepted.settled_at, {"contacts": 1}),
+        (accepted.settled_at, {"unsubscribed": 1}),
+    ]

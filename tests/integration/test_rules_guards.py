@@ -16,6 +16,7 @@ from libs.common.auth import issue_token
 from libs.common.events import ContactsCounted
 from libs.common.kafka import Record
 from libs.common.topics import CONTACTS_COUNTED, partition_of
+from libs.common.web import encode_cursor
 from tests.rules_place import SECRET, UNITS, Place, activate, opened, running
 
 ANY_VISIT = {
@@ -207,6 +208,8 @@ async def test_an_admin_sets_what_the_company_allows_and_who_changed_what_is_kep
         first = answer.json()
         assert (first["version"], first["author"], answer.headers["ETag"]) == (0, "environment", '"0"')
         assert first["document"]["approval_above_percent"] is None
+        nobody = await client.get("/v1/company/versions")
+        assert (nobody.status_code, nobody.json()) == (200, {"items": [], "next": None})
         wanted = {**first["document"], "approval_above_percent": 0}
         assert (await client.put("/v1/company", json=wanted, headers={"If-Match": '"0"'})).status_code == 403
         assert (await as_admin(client, "PUT", "/v1/company", json=wanted)).status_code == 428
@@ -229,6 +232,8 @@ async def test_an_admin_sets_what_the_company_allows_and_who_changed_what_is_kep
         assert [each["version"] for each in page["items"]] == [2] and page["items"][0]["changed"]
         rest = (await client.get(f"/v1/company/versions?limit=1&cursor={page['next']}")).json()
         assert [each["version"] for each in rest["items"]] == [1] and rest["next"] is None
+        of_the_first = (await client.get(f"/v1/company/versions?cursor={encode_cursor(1)}")).json()
+        assert of_the_first["items"] == []
 
 
 async def test_a_limit_that_is_lowered_counts_for_what_is_in_force(place: Place) -> None:

@@ -87,6 +87,30 @@ def test_the_count_that_would_stop_is_the_least_that_does(of: int, percent: floa
         assert limits.tail(least, of, percent / 100) < CHANCE
 
 
+@settings(deadline=None)
+@given(st.fixed_dictionaries({each: st.integers(0, 3_000) for each in limits.MEASURES}), st.integers(1, 500))
+def test_what_stops_a_document_is_what_is_shown_as_over(counts: dict[str, int], after: int) -> None:
+    guards, own = limits.with_own(COMPANY, {"after": after, "bounce_percent": None})
+    shown = [each.name for each in limits.standings(guards, own, counts) if each.state == "over"]
+    assert [each.name for each in limits.over(guards, own, counts)] == shown
+
+
+def test_whether_a_document_is_over_is_one_question_and_not_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    tail = limits.tail
+
+    def counted(count: int, of: int, share: float) -> float:
+        asked.append(count)
+        return tail(count, of, share)
+
+    monkeypatch.setattr(limits, "tail", counted)
+    counts = {"contacts": 200_000, "unsubscribed": 1_001, "complained": 150, "bounced": 9_000}
+    assert not limits.over(COMPANY, frozenset(), counts | {"unsubscribed": 1_000, "complained": 200}), "at the limits"
+    assert asked == []
+    assert not limits.over(COMPANY, frozenset(), counts)
+    assert asked == [1_001], "one above its share may be chance; the others are below theirs"
+
+
 def test_millions_are_judged_without_a_loop_over_them() -> None:
     assert limits.least_over(50_000_000, 0.5) == pytest.approx(250_000, rel=0.01)
     assert limits.least_over(50_000_000, 50) == pytest.approx(25_000_000, rel=0.01)

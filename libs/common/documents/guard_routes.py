@@ -182,7 +182,7 @@ def _company_router(database: Database, company: Company, guarded_kind: str) -> 
                 **_company_view(each).model_dump(),
                 changed=diff(older.content, each.content) if older is not None else [],
             )
-            for each, older in zip(found, [*found[1:], None], strict=True)
+            for each, older in zip(found, [*found, None][1:], strict=True)
         ]
         items, following = page_of(views[: limit + 1], limit, lambda item: (item.version,))
         return Page(items=items, next=following)

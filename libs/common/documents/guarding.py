@@ -1,15 +1,17 @@
 """What has come of each document since it was put in force, and which of them have to be stopped?
 
 Whoever counts does so in the transaction of what is counted, and leaves a note of what was touched; whoever guards
-takes the notes, one process at a time. A count belongs to a stay: the time from the moment at which a person put the
+looks at those, a few documents in a transaction, and throws the notes away afterwards: looked at twice, nothing is
+stopped twice. A count belongs to a stay: the time from the moment at which a person put the
 version in force. So a resumption begins anew, and a change of the ramp does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
@@ -17,12 +19,15 @@ from msgspec import Struct
 from libs.common import clock
 from libs.common.db import Tx
 from libs.common.documents import limits, writing
-from libs.common.documents.limits import Guards, Standing
+from libs.common.documents.limits import Guards, Share, Standing
 from libs.common.documents.reading import snapshot_number
 from libs.common.documents.shapes import Connection
 
 AUTHOR = "guard"
-TOUCHED_AT_ONCE = 1_000
+NOTES_AT_ONCE = 1_000
+JUDGED_AT_ONCE = 50
+"""Documents in one transaction: it holds the lock of their kind, and the event loop judges without a pause."""
+
 DAYS_KEPT = 400
 
 # What began the present stay, or the one of a moment: a change of the ramp begins none.
@@ -78,7 +83,25 @@ class Guarded(NamedTuple):
 class Stopped(NamedTuple):
     id: str
     version: int
-    over: Sequence[Standing]
+    over: Sequence[Share]
+
+
+class Notes(NamedTuple):
+    """Some of what was left by whoever counted: the numbers of the notes, and what they name, each once and sorted."""
+
+    numbers: Sequence[int]
+    ids: Sequence[str]
+
+    @property
+    def full(self) -> bool:
+        """Whether there may be more."""
+        return len(self.numbers) == NOTES_AT_ONCE
+
+    def slices(self) -> list[Sequence[str]]:
+        return [self.ids[at : at + JUDGED_AT_ONCE] for at in range(0, len(self.ids), JUDGED_AT_ONCE)]
+
+
+AskGuards = Callable[[Connection], Awaitable[Guards]]
 
 
 class Stop(Struct, frozen=True):
@@ -131,26 +154,52 @@ async def touch_all(tx: Tx, kind: str) -> None:
     )
 
 
-async def guard(tx: Tx, kind: str, guards: Guards, today: date) -> list[Stopped] | None:
-    """Pauses whatever was touched and is over a limit; None while another process is at it."""
-    if not await tx.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended('document_guard ' || $1, 0))", kind):
+async def notes(connection: Connection, kind: str) -> Notes:
+    """The oldest. Only once all that they name has been looked at, `forget` them."""
+    rows = await connection.fetch(
+        "SELECT number, ids FROM document_guard_touched WHERE kind = $1 ORDER BY number LIMIT $2", kind, NOTES_AT_ONCE
+    )
+    return Notes([row["number"] for row in rows], sorted({id for row in rows for id in row["ids"]}))
+
+
+async def forget(tx: Tx, numbers: Sequence[int]) -> None:
+    """By number: one that was given out earlier may come to light later, and nobody has looked at what it names."""
+    await tx.execute("DELETE FROM document_guard_touched WHERE number = ANY ($1)", numbers)
+
+
+async def guard(tx: Tx, kind: GuardedKind, ids: Sequence[str], ask: AskGuards, now: datetime) -> list[Stopped] | None:
+    """Pauses those of these that are over a limit; None while another process is at it."""
+    if not await tx.fetchval(
+        "SELECT pg_try_advisory_xact_lock(hashtextextended('document_guard ' || $1, 0))", kind.name
+    ):
         return None
-    touched = await _take(tx, kind)
-    found = await guarded(tx, kind, touched, _first_day(today, guards)) if touched else []
-    if not any(_over(each, guards) for each in found if each.status == "active"):
+    zone = ZoneInfo(kind.zone)
+    today = now.astimezone(zone).date()
+    # Asked after the notes were read: a note of new limits comes to light together with them.
+    suspects = [each.id for each, _ in await _over(tx, kind.name, ids, today, await ask(tx))]
+    if not suspects:
         return []
-    # Once more under the lock of the kind: whoever has switched one meanwhile has decided about it.
-    await writing.lock(tx, kind)
+    # Once more under the lock of the kind: whoever has switched one meanwhile, or allowed more, has decided about it.
+    await writing.lock(tx, kind.name)
+    guards = await ask(tx)
     stopped = []
-    for each in await guarded(tx, kind, touched, _first_day(today, guards)):
-        over = _over(each, guards) if each.status == "active" else []
-        if over:
-            await _stop(tx, kind, each, over, max(each.since.date(), _first_day(today, guards)))
-            stopped.append(Stopped(each.id, each.version, over))
+    for each, over in await _over(tx, kind.name, suspects, today, guards):
+        since = max(each.since.astimezone(zone).date(), _first_day(today, guards))
+        await _stop(tx, kind.name, each, over, since)
+        stopped.append(Stopped(each.id, each.version, over))
     return stopped
 
 
+async def _over(
+    tx: Tx, kind: str, ids: Sequence[str], today: date, guards: Guards
+) -> list[tuple[Guarded, Sequence[Share]]]:
+    found = [each for each in await guarded(tx, kind, ids, _first_day(today, guards)) if each.status == "active"]
+    judged = [(each, limits.over(*limits.with_own(guards, each.own_guards), each.counts)) for each in found]
+    return [(each, over) for each, over in judged if over]
+
+
 def judged(each: Guarded, guards: Guards) -> list[Standing]:
+    """For whoever looks at one document: with how far it is from each limit."""
     return limits.standings(*limits.with_own(guards, each.own_guards), each.counts)
 
 
@@ -158,36 +207,19 @@ def in_force(each: Guarded, guards: Guards) -> Guards:
     return limits.with_own(guards, each.own_guards)[0]
 
 
-def _over(each: Guarded, guards: Guards) -> list[Standing]:
-    return [standing for standing in judged(each, guards) if standing.state == "over"]
-
-
-async def _take(tx: Tx, kind: str) -> set[str]:
-    rows = await tx.fetch(
-        """
-        DELETE FROM document_guard_touched WHERE number = ANY (ARRAY(
-            SELECT number FROM document_guard_touched WHERE kind = $1 ORDER BY number LIMIT $2
-        )) RETURNING ids
-        """,
-        kind,
-        TOUCHED_AT_ONCE,
-    )
-    return {id for row in rows for id in row["ids"]}
-
-
-async def _stop(tx: Tx, kind: str, each: Guarded, over: Sequence[Standing], since: date) -> None:
+async def _stop(tx: Tx, kind: str, each: Guarded, over: Sequence[Share], since: date) -> None:
     note = limits.reasons(over, since.isoformat())
     await writing.pause(tx, kind, each.id, author=AUTHOR, note=note)
     figures = [
         {
-            "limit": standing.name,
-            "limit_percent": standing.limit_percent,
-            "count": standing.count,
-            "of": standing.of,
-            "share_percent": standing.share_percent,
+            "limit": share.name,
+            "limit_percent": share.limit_percent,
+            "count": share.count,
+            "of": share.of,
+            "share_percent": share.share_percent,
             "since": since.isoformat(),
         }
-        for standing in over
+        for share in over
     ]
     await tx.execute(
         "INSERT INTO document_guard_stop (kind, number, figures) VALUES ($1, $2, $3)",

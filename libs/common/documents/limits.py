@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from math import exp, lgamma, log, log1p, sqrt
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 CHANCE = 0.05
 NEAR = 0.75
@@ -57,8 +57,8 @@ class Guards(Struct, frozen=True):
     days: int
 
 
-class Standing(Struct, frozen=True):
-    """One limit of one document: `stops_at` is the count with which, of so many, it would be over."""
+class Share(Struct, frozen=True):
+    """What a limit is held against: so many of so many, and the percentage allowed, None for no limit."""
 
     name: str
     limit_percent: float | None
@@ -66,9 +66,14 @@ class Standing(Struct, frozen=True):
     count: int
     of: int
     share_percent: float | None
+    words: str
+
+
+class Standing(Share, frozen=True):
+    """One limit of one document: `stops_at` is the count with which, of so many, it would be over."""
+
     stops_at: int | None
     state: State
-    words: str
 
 
 def with_own(company: Guards, own: Any) -> tuple[Guards, frozenset[str]]:
@@ -80,26 +85,42 @@ def with_own(company: Guards, own: Any) -> tuple[Guards, frozenset[str]]:
 
 
 def standings(guards: Guards, own: frozenset[str], counts: Mapping[str, int]) -> list[Standing]:
-    return [_standing(each, guards, each.field in own, counts) for each in WATCHED]
+    """How far it is from each limit. That takes some ten tests a limit; `over` needs one, and most often none."""
+    return [_standing(_share(each, guards, each.field in own, counts), guards.after) for each in WATCHED]
 
 
-def _standing(watched: Watched, guards: Guards, own: bool, counts: Mapping[str, int]) -> Standing:
+def over(guards: Guards, own: frozenset[str], counts: Mapping[str, int]) -> list[Share]:
+    """Those that stop the document: the ones whose standing is "over"."""
+    shares = [_share(each, guards, each.field in own, counts) for each in WATCHED]
+    return [
+        each
+        for each in shares
+        if each.limit_percent is not None
+        and each.of >= guards.after
+        and is_over(each.count, each.of, each.limit_percent)
+    ]
+
+
+def _share(watched: Watched, guards: Guards, own: bool, counts: Mapping[str, int]) -> Share:
     count, of = counts.get(watched.part, 0), counts.get(watched.whole, 0)
-    percent: float | None = getattr(guards, watched.field)
     # A reaction may be counted before its contact is.
     of = max(of, count)
-    stops_at = None if percent is None else least_over(max(of, guards.after), percent)
-    return Standing(
+    return Share(
         name=watched.name,
-        limit_percent=percent,
+        limit_percent=getattr(guards, watched.field),
         own=own,
         count=count,
         of=of,
         share_percent=round(100 * count / of, 3) if of else None,
-        stops_at=stops_at,
-        state=_state(count, of, percent, guards.after, stops_at),
         words=f"{count} {watched.words.format(of=of)}",
     )
+
+
+def _standing(share: Share, after: int) -> Standing:
+    percent = share.limit_percent
+    stops_at = None if percent is None else least_over(max(share.of, after), percent)
+    state = _state(share.count, share.of, percent, after, stops_at)
+    return Standing(**structs.asdict(share), stops_at=stops_at, state=state)
 
 
 def _state(count: int, of: int, percent: float | None, after: int, stops_at: int | None) -> State:
@@ -112,7 +133,7 @@ def _state(count: int, of: int, percent: float | None, after: int, stops_at: int
     return "near" if stops_at is not None and count >= NEAR * stops_at else "within"
 
 
-def reasons(found: Sequence[Standing], since: str) -> str:
+def reasons(found: Sequence[Share], since: str) -> str:
     """Why a document is stopped, for its note."""
     return "; ".join(
         f"{each.words} since {since} ({each.share_percent:g} %): more than the limit of {each.limit_percent:g} %"

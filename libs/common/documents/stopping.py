@@ -1,17 +1,13 @@
-"""Who stops a document that went over a limit? A round every two seconds, by one process at a time."""
+"""Who stops a document that went over a limit? A round every two seconds, or at once while there are more notes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from zoneinfo import ZoneInfo
 
 from libs.common import clock, logs
 from libs.common.db import Database
 from libs.common.documents import guarding
-from libs.common.documents.guarding import GuardedKind, Stopped
-from libs.common.documents.limits import Guards
-from libs.common.documents.shapes import Connection
+from libs.common.documents.guarding import AskGuards, GuardedKind, Stopped
 from libs.common.metrics import Metrics
 from libs.common.runtime import Recurring
 
@@ -26,13 +22,12 @@ class Guardian:
         self,
         database: Database,
         kind: GuardedKind,
-        guards: Callable[[Connection], Awaitable[Guards]],
+        guards: AskGuards,
         metrics: Metrics,
     ) -> None:
         self._database = database
-        self._kind = kind.name
+        self._kind = kind
         self._guards = guards
-        self._zone = ZoneInfo(kind.zone)
         self._recurring = Recurring(f"{kind.name}-guard", self.turn, metrics)
         self._pauses = metrics.counter(
             "guard_pauses_total", "Documents that went over a limit and were paused, by limit.", ["limit"]
@@ -50,26 +45,42 @@ class Guardian:
         await self._recurring.failed()
 
     async def turn(self) -> float:
-        async with self._database.transaction() as tx:
-            today = clock.now().astimezone(self._zone).date()
-            stopped = await guarding.guard(tx, self._kind, await self._guards(tx), today)
-        for each in stopped or ():
-            self._tell(each)
+        more = await self._look()
         if time.monotonic() >= self._trim_at:
             async with self._database.transaction() as tx:
                 await guarding.trim(tx)
             self._trim_at = time.monotonic() + TRIM_SECONDS
-        return EVERY_SECONDS
+        return 0.0 if more else EVERY_SECONDS
+
+    async def _look(self) -> bool:
+        """Looks at what the oldest notes name; whether there may be more of them.
+
+        A transaction for every few documents: what one has paused stays so whatever becomes of the next, and none
+        lasts as long as all of them, when the limits of a whole company are changed.
+        """
+        async with self._database.connection() as connection:
+            notes = await guarding.notes(connection, self._kind.name)
+        for ids in notes.slices():
+            async with self._database.transaction() as tx:
+                stopped = await guarding.guard(tx, self._kind, ids, self._guards, clock.now())
+            if stopped is None:
+                return False
+            for each in stopped:
+                self._tell(each)
+        if notes.numbers:
+            async with self._database.transaction() as tx:
+                await guarding.forget(tx, notes.numbers)
+        return notes.full
 
     def _tell(self, stopped: Stopped) -> None:
-        for standing in stopped.over:
-            self._pauses.labels(standing.name).inc()
+        for share in stopped.over:
+            self._pauses.labels(share.name).inc()
             self._log.warning(
                 "guard_paused",
                 id=stopped.id,
                 version=stopped.version,
-                limit=standing.name,
-                count=standing.count,
-                of=standing.of,
-                limit_percent=standing.limit_percent,
+                limit=share.name,
+                count=share.count,
+                of=share.of,
+                limit_percent=share.limit_percent,
             )

@@ -13,7 +13,7 @@ from libs.common.documents.guarding import Counted
 from libs.common.events import ContactsCounted, Fact, ResponseReceived
 from libs.common.unit import UnitTx
 from services.campaign.decisions import Outcome
-from services.campaign.guard.store import Cause, Reacted
+from services.campaign.guard.store import Cause, Made, Reacted
 from services.campaign.policy import DENY
 
 KIND = "campaign"
@@ -44,8 +44,18 @@ def of_outcomes(outcomes: Sequence[Outcome], now: datetime) -> Counter[Noted]:
     return +found
 
 
-def of_contacts(causes: Iterable[Cause], now: datetime) -> Counter[Noted]:
-    return Counter(Noted(cause, now, limits.CONTACTS) for cause in causes)
+def of_contacts(made: Iterable[Made]) -> Counter[Noted]:
+    """Each counts as of when it came about, not as of now: so do its reactions, and a pause may lie between.
+
+    Those of one second are told together, as of the last: rules would hear of every single contact otherwise.
+    """
+    counts: Counter[tuple[Cause, datetime]] = Counter()
+    last: dict[tuple[Cause, datetime], datetime] = {}
+    for each in made:
+        together = (each.cause, each.contacted_at.replace(microsecond=0))
+        counts[together] += 1
+        last[together] = max(each.contacted_at, last.get(together, each.contacted_at))
+    return Counter({Noted(key[0], last[key], limits.CONTACTS): number for key, number in counts.items()})
 
 
 def of_reactions(reacted: Iterable[Reacted]) -> Counter[Noted]:

@@ -19,6 +19,13 @@ class Cause(NamedTuple):
     rule_version: int
 
 
+class Made(NamedTuple):
+    """A contact, as of the instant from which its reactions count as well."""
+
+    cause: Cause
+    contacted_at: datetime
+
+
 class Reacted(NamedTuple):
     """The reactions to a contact, one bit each, that had not been counted before."""
 
