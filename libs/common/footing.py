@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from libs.common import clock, migrations
+from libs.common import clock, logs, migrations
 from libs.common.crashpoints import CrashPoints
 from libs.common.db import Database
 from libs.common.kafka import Publisher
@@ -16,6 +17,8 @@ from libs.common.runtime import Component
 from libs.common.settings import CommonSettings
 from libs.common.unit import Floor, WorkerSpec
 from libs.common.worker import Worker
+
+K = TypeVar("K")
 
 
 class Footing:
@@ -106,6 +109,7 @@ class _UnitGauges(Collector):
     def __init__(self, service: str, workers: list[Worker]) -> None:
         self._prefix = f"dangol_{service}_"
         self._workers = workers
+        self._log = logs.get("footing")
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         lag = GaugeMetricFamily(
@@ -120,9 +124,17 @@ class _UnitGauges(Collector):
         for worker in self._workers:
             name = worker.spec.name
             owned.add_metric([name], len(worker.units()))
-            for (topic, unit), count in worker.lag().items():
+            for (topic, unit), count in self._said(worker, worker.lag).items():
                 lag.add_metric([name, topic, str(unit)], count)
-            for unit, clock_ms in worker.clocks_ms().items():
+            for unit, clock_ms in self._said(worker, worker.clocks_ms).items():
                 if clock_ms:
                     behind.add_metric([name, str(unit)], (clock.now_ms() - clock_ms) / 1000)
         return [lag, behind, owned]
+
+    def _said(self, worker: Worker, asked: Callable[[], dict[K, int]]) -> dict[K, int]:
+        """What a worker answers; nothing where it cannot say it now, as while a unit is connecting."""
+        try:
+            return asked()
+        except Exception as error:  # noqa: BLE001 - a page without some samples tells more than none at all.
+            self._log.warning("gauges_unknown", worker=worker.spec.name, error=f"{type(error).__name__}: {error}")
+            return {}

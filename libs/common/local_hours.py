@@ -53,9 +53,28 @@ def next_open(now: datetime, zones: Sequence[ZoneInfo], week: Week, dates: Mappi
     return None
 
 
-def has_run_out(since: datetime, months: int, now: datetime, zones: Sequence[ZoneInfo]) -> bool:
-    """Has the same day of the calendar come, so many months later, in any of the zones?"""
-    return any(now.astimezone(zone).date() >= months_later(since.astimezone(zone).date(), months) for zone in zones)
+def has_run_out(
+    since: datetime, months: int, now: datetime, zones: Sequence[ZoneInfo], renewed_at: datetime | None = None
+) -> bool:
+    """Has the same day of the calendar come, so many months later, in any of the zones?
+
+    The day recurs every so many months. What was renewed has not run out on the recurring day that this is nearest to,
+    nor on those before it.
+    """
+    return any(_has_run_out(since, months, now, zone, renewed_at) for zone in zones)
+
+
+def _has_run_out(since: datetime, months: int, now: datetime, zone: ZoneInfo, renewed_at: datetime | None) -> bool:
+    first, today = since.astimezone(zone).date(), now.astimezone(zone).date()
+    if today < months_later(first, months):
+        return False
+    if renewed_at is None:
+        return True
+    rounds = ((today.year - first.year) * 12 + today.month - first.month) // months
+    last = months_later(first, rounds * months)
+    if last > today:
+        last = months_later(first, (rounds - 1) * months)
+    return (last - renewed_at.astimezone(zone).date()).days > months * 365 // 24
 
 
 def months_later(day: date, months: int) -> date:

@@ -20,7 +20,7 @@ from libs.common.events import ContactRequested, Decided, Fact, RuleTriggered
 from libs.common.timers import Timer
 from services.campaign.caps import Contact
 from services.campaign.document import Library
-from services.campaign.facts import Facts, Record, facts_of, person_of
+from services.campaign.facts import Person, Record, facts_of, person_of
 from services.campaign.policy import Campaign, Company, Decision, Situation, conditions, evaluate
 
 FIRST_STEP = 0
@@ -48,14 +48,6 @@ class Deferral(Struct, frozen=True):
 
     trigger: RuleTriggered
     campaign: Campaign
-
-
-class Person(NamedTuple):
-    """Whom a trigger is about; `ids` are all their records, the trigger's own among them, `id` is the person's."""
-
-    id: str
-    facts: Facts
-    ids: Sequence[str]
 
 
 class Known(NamedTuple):

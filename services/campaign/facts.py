@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from libs.common.consents import newest_consents
 from libs.common.errors import Poison
 from libs.common.events import CHANNELS_OF_CONTACT, Consent, ProfileUpdated, RuleTriggered
 from services.campaign.law.places import Whereabouts, country_code, country_of_phone, region_code
@@ -60,6 +61,14 @@ class Facts(Struct, frozen=True):
     whereabouts: Whereabouts = Whereabouts()
 
 
+class Person(NamedTuple):
+    """Whom a trigger is about; `ids` are all their records, the trigger's own among them, `id` is the person's."""
+
+    id: str
+    facts: Facts
+    ids: Sequence[str]
+
+
 class Record(Struct, frozen=True):
     """A row of this service's copy: the standing, and which records belong to the same person."""
 
@@ -93,7 +102,7 @@ def facts_of(trigger: RuleTriggered, records: Mapping[str, Record]) -> tuple[Fac
     ids = sorted({trigger.customer_id, *linked})
     others = [records[each].standing for each in ids if each != trigger.customer_id and each in records]
     everyone = [own, *others]
-    said, by_age = _newest_statements(everyone), [own, *sorted(others, key=_by_version)]
+    said, by_age = newest_consents(each.consents for each in everyone), [own, *sorted(others, key=_by_version)]
     zone = _first(each.zone for each in by_age)
     facts = Facts(
         consents={channel: each.granted for channel, each in said.items()},
@@ -143,17 +152,6 @@ def person_of(trigger: RuleTriggered, records: Mapping[str, Record]) -> str:
 
 def _by_version(standing: Standing) -> int:
     return -standing.version
-
-
-def _newest_statements(standings: Iterable[Standing]) -> dict[str, Consent]:
-    newest: dict[str, Consent] = {}
-    for standing in standings:
-        for channel, said in standing.consents.items():
-            known = newest.get(channel)
-            # Of two statements of one moment the refusal counts.
-            if known is None or (said.at, not said.granted) > (known.at, not known.granted):
-                newest[channel] = said
-    return newest
 
 
 def _with_snapshot(copy: Standing, trigger: RuleTriggered) -> Standing:

@@ -63,7 +63,7 @@ class Deciding:
                 last[message_id] = message.event
         contacts = await store.settle(tx, last)
         await tx.cancel_timers([f"{RESERVATION}{message_id}" for message_id in sorted(last)])
-        return await counting.note(tx, self._company.zone, counting.of_contacts(contacts, tx.now))
+        return await counting.note(tx, self._company.zone, counting.of_contacts(contacts))
 
     async def on_responses(self, batch: Sequence[Message[ResponseReceived]], tx: UnitTx) -> Sequence[Fact]:
         """Who unsubscribes, complains or cannot be reached is counted for what brought the contact about."""

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from services.campaign.caps import Contact
-from services.campaign.decisions import Person
+from services.campaign.facts import Person
 from services.campaign.policy import DEFER, GATES, PASS, Campaign, Company, Decision, Situation, evaluate
 
 ASSUMES = (

@@ -15,14 +15,14 @@ from libs.common.events import ERASED_VERSION, MessageSettled
 from services.campaign.caps import Contact
 from services.campaign.decisions import Outcome
 from services.campaign.facts import SUPPRESSED, Record, Standing
-from services.campaign.guard.store import Cause
+from services.campaign.guard.store import Cause, Made
 from services.campaign.policy import policy_version_of
 from services.campaign.simulating import PastContact
 
 _STANDING = msgspec.json.Decoder(Standing)
 _LIST_COLUMNS = (
     "decision_id, trigger_id, campaign_id, campaign_version, customer_id, person_id, outcome, gate, channel,"
-    " cost, event_id, rule_id, decided_at, defer_until, trace, policy_version"
+    " cost, event_id, rule_id, reason, decided_at, defer_until, trace, policy_version"
 )
 
 
@@ -180,10 +180,10 @@ async def reserve(tx: Tx, unit: int, outcomes: Sequence[Outcome]) -> None:
     )
 
 
-async def settle(tx: Tx, settled: Mapping[UUID, MessageSettled]) -> list[Cause]:
+async def settle(tx: Tx, settled: Mapping[UUID, MessageSettled]) -> list[Made]:
     """Commits or gives back; the last word on a message stands, in whatever order the words come.
 
-    Returns what brought about each that has become a contact now.
+    Returns each that has become a contact now: what brought it about, and as of when it counts.
     """
     ids = sorted(settled)
     if not ids:
@@ -197,16 +197,16 @@ async def settle(tx: Tx, settled: Mapping[UUID, MessageSettled]) -> list[Cause]:
             JOIN contact was ON was.message_id = new.message_id
             WHERE contact.message_id = new.message_id
               AND (contact.settled_at IS NULL OR contact.settled_at <= new.at)
-            RETURNING contact.decision_id, new.contacted AND was.state <> 'committed' AS made
+            RETURNING contact.decision_id, contact.settled_at, new.contacted AND was.state <> 'committed' AS made
         )
-        SELECT campaign_id, campaign_version, rule_id, rule_version FROM settled JOIN decision USING (decision_id)
-        WHERE made
+        SELECT campaign_id, campaign_version, rule_id, rule_version, settled_at
+        FROM settled JOIN decision USING (decision_id) WHERE made
         """,
         ids,
         [settled[each].contacted for each in ids],
         [settled[each].settled_at for each in ids],
     )
-    return [Cause(*row) for row in rows]
+    return [Made(Cause(*tuple(row)[:4]), row["settled_at"]) for row in rows]
 
 
 async def expire(tx: Tx, message_ids: Sequence[UUID]) -> None:
@@ -236,11 +236,11 @@ async def save_decisions(tx: Tx, unit: int, outcomes: Sequence[Outcome]) -> None
         """
         INSERT INTO decision (unit, decision_id, trigger_id, campaign_id, campaign_version, customer_id,
                               person_id, outcome, gate, channel, cost, event_id, rule_id, rule_version, decided_at,
-                              defer_until, trace, policy_version)
+                              defer_until, trace, policy_version, reason)
         SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::text[],
                                  $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
                                  $14::integer[], $15::timestamptz[], $16::timestamptz[], $17::bytea[],
-                                 $18::integer[])
+                                 $18::integer[], $19::text[])
         ON CONFLICT (decision_id) DO UPDATE
         SET campaign_version = excluded.campaign_version, outcome = excluded.outcome, gate = excluded.gate,
             cost = excluded.cost, decided_at = excluded.decided_at, trace = excluded.trace,
@@ -262,6 +262,7 @@ def _decision_row(outcome: Outcome) -> tuple[Any, ...]:
         *(trigger.event_id, trigger.rule_id, trigger.rule_version, outcome.situation.now, decision.defer_until),
         msgspec.json.encode(decision.trace),
         policy_version_of(decision.trace),
+        trigger.reason,
     )
 
 
@@ -275,7 +276,7 @@ async def find_decisions(
 ) -> list[Row]:
     """Newest first, from `since` up to but not including `until`; `wanted` holds columns and their values."""
     conditions, values = ["true"], list[Any]()
-    for column in ("customer_id", "person_id", "campaign_id", "gate", "outcome", "event_id"):
+    for column in ("customer_id", "person_id", "campaign_id", "gate", "outcome", "event_id", "reason"):
         if (value := wanted.get(column)) is not None:
             values.append(value)
             conditions.append(f"{column} = ${len(values)}")

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from libs.common.consents import EVERY_PURPOSE
 from libs.common.events import Conditions, Consent, LawfulHours
 from libs.common.local_hours import DAYS_AHEAD, has_run_out, next_open, zone_of
-
-EVERY_PURPOSE = "*"
 
 
 def consent_that_lapsed(conditions: Conditions, consents: Mapping[str, Consent], now: datetime) -> str:
@@ -53,7 +52,7 @@ def _counts(key: str, months: int, consents: Mapping[str, Consent], zones: Seque
             return False
     known = _zones(zones)
     # Where nobody can tell which day it is there, an age cannot be told either.
-    return not months or (bool(known) and not has_run_out(said.at, months, now, known))
+    return not months or (bool(known) and not has_run_out(said.at, months, now, known, said.renewed_at))
 
 
 def _zones(names: Sequence[str]) -> list[ZoneInfo]:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from libs.common.consents import newest_consents
 from libs.common.events import Conditions, Consent, ProfileUpdated
 from services.notify import lawful
 from services.notify.delivery import MARKETING, State
@@ -77,20 +78,13 @@ def person_of(records: Sequence[ProfileUpdated]) -> Person | None:
     if not records:
         return None
     contacts = _living_contacts(records)
-    consents: dict[str, Consent] = {}
-    for record in records:
-        for channel, consent in record.consents.items():
-            known = consents.get(channel)
-            # Of two statements of one instant the refusal counts.
-            if known is None or (consent.at, not consent.granted) > (known.at, not known.granted):
-                consents[channel] = consent
     suppressed = {
         reason
         for record in records
         for reason in record.suppressed
         if record.contacts.get(_point_of(reason)) in (None, contacts.get(_point_of(reason)))
     }
-    return Person(contacts, consents, frozenset(suppressed))
+    return Person(contacts, newest_consents(each.consents for each in records), frozenset(suppressed))
 
 
 def _living_contacts(records: Sequence[ProfileUpdated]) -> dict[str, str]:

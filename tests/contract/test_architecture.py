@@ -22,6 +22,7 @@ PRODUCT = ("libs", "services", "deploy")
 # Where a loop, or the last line of a process, must survive whatever it meets: how many such places each file has.
 BROAD_NETS = {
     "libs/common/documents/watcher.py": 1,
+    "libs/common/footing.py": 1,
     "libs/common/kafka/publishing.py": 2,
     "libs/common/runtime/life.py": 1,
     "libs/common/runtime/parts.py": 1,

@@ -69,7 +69,9 @@ async def call(postgres_url: str, fresh_name: str) -> AsyncIterator[Caller]:
 
 async def _decided(call: Caller, *campaigns: Campaign, count: int = 1, consenting: bool = True) -> None:
     library = Library({each.id: each for each in campaigns}, {"offer.spring": list(campaigns)})
-    occasions = decisions.occasions_of([trigger(number) for number in range(count)], library)
+    occasions = decisions.occasions_of(
+        [trigger(number, reason=f"turn-{number % 2}") for number in range(count)], library
+    )
     records = {"c1": record() if consenting else record(consents={})}
     people = decisions.people_of(occasions.values(), records)
     outcomes = decisions.decide(occasions, decisions.Known(people, {}, frozenset(), COMPANY, NOON))
@@ -169,6 +171,7 @@ async def test_a_decision_answers_why(call: Caller) -> None:
     await _decided(call, campaign(), consenting=False)
     [found] = (await call("GET", "/v1/decisions?customer_id=c1", role="agent")).json()["items"]
     assert (found["outcome"], found["gate"], found["event_id"]) == ("denied", "consent", "event-0")
+    assert (found["rule_id"], found["reason"]) == ("rule-1", "turn-0")
     assert found["trace"][-1] == {
         "gate": "consent",
         "verdict": "deny",
@@ -191,6 +194,10 @@ async def test_decisions_are_found_by_what_is_known_of_them(call: Caller) -> Non
         "outcome=contact": 3,
         "outcome=denied&gate=cap": 2,
         "event_id=event-1": 1,
+        "reason=turn-0": 3,
+        "reason=turn-1&outcome=contact": 1,
+        "reason=turn": 0,
+        "reason=": 0,
         "from=2026-03-04T03:00:00Z": 5,
         "to=2026-03-04T03:00:00Z": 0,
         "from=2026-03-04T12:00:00%2B09:00&to=2026-03-04T04:00:00Z": 5,

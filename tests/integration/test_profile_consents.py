@@ -245,6 +245,20 @@ async def test_it_is_said_when_the_time_comes_to_confirm_a_consent_anew(profile:
     assert [kind for _, kind, _ in await duties(profile)] == ["reconfirm"]
 
 
+async def test_whoever_sends_is_told_of_a_consent_that_was_confirmed_anew(profile: Profile) -> None:
+    given = clock.now() - timedelta(days=720)
+    old = happened("consent_given", {"channels": ["sms", "email"]}, at=given, loyalty_card="c")
+    await profile.send(msgspec.structs.replace(old, history=True))
+    found = await profile.until(CARD, lambda c: c["profile"].get("consent_sms") is True)
+    path = f"/v1/customers/{found['customer_id']}/consent-duties/reconfirm"
+    await profile.told("POST", path, {"channels": ["sms"]}, role="privacy")
+    told = [msgspec.json.decode(each.value, type=ProfileUpdated) for each in await profile.log(PROFILE_UPDATED)]
+    was, now = told[-2].consents, told[-1].consents
+    assert was["sms"].renewed_at is None and now["email"] == was["email"]
+    assert now["sms"].at == was["sms"].at and now["sms"].granted
+    assert now["sms"].renewed_at is not None and clock.now() - now["sms"].renewed_at < timedelta(minutes=1)
+
+
 async def _seconds(count: int) -> AsyncIterator[int]:
     for second in range(count):
         yield second

@@ -82,7 +82,7 @@ WEEKDAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 
 @dataclass
 class Case:
-    """`said` by key: whether yes, and when."""
+    """`said` by key: whether yes, and when; `renewed` by key: when that was confirmed anew."""
 
     channel: str
     class_: str
@@ -92,6 +92,7 @@ class Case:
     phone: str = ""
     zone: str = ""
     said: dict[str, tuple[bool, datetime]] = field(default_factory=dict)
+    renewed: dict[str, datetime] = field(default_factory=dict)
 
 
 @dataclass
@@ -158,13 +159,19 @@ def _agreed(case: Case, key: str, lapses: bool) -> bool:
     yes, since = case.said.get(key, (False, case.at))
     if not yes:
         return False
-    return not lapses or all(_is_before_second_birthday(since, case.at, clock) for clock in clocks(case))
+    again = max((case.renewed[each] for each in (key, f"{case.channel}:*") if each in case.renewed), default=None)
+    return not lapses or all(_is_kept_young(since, again, case.at, clock) for clock in clocks(case))
 
 
-def _is_before_second_birthday(since: datetime, at: datetime, clock: ZoneInfo) -> bool:
-    born, today = since.astimezone(clock), at.astimezone(clock)
-    day = 28 if (born.month, born.day) == (2, 29) else born.day
-    return (today.year, today.month, today.day) < (born.year + 2, born.month, day)
+def _is_kept_young(since: datetime, again: datetime | None, at: datetime, clock: ZoneInfo) -> bool:
+    """Of every second birthday that has come, was it confirmed less than a year and a day before, or later?"""
+    born, today = since.astimezone(clock).date(), at.astimezone(clock).date()
+    for year in range(born.year + 2, today.year + 1, 2):
+        leaps = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+        birthday = date(year, born.month, 28 if (born.month, born.day) == (2, 29) and not leaps else born.day)
+        if birthday <= today and (again is None or again.astimezone(clock).date() < birthday - timedelta(days=365)):
+            return False
+    return True
 
 
 def _agreed_to_nights(case: Case) -> bool:
@@ -214,6 +221,8 @@ def cases(seed: int, count: int) -> Iterator[Case]:
         for key in (case.channel, f"{case.channel}:night", f"{case.channel}:*", "sms"):
             if draw.random() < (0.2 if "*" in key else 0.8):
                 case.said[key] = ("*" not in key and draw.random() < 0.85, _when_said(draw, case))
+                if draw.random() < 0.4:
+                    case.renewed[key] = _when_confirmed(draw, case, case.said[key][1])
         yield case
 
 
@@ -243,10 +252,21 @@ def _days_of_change(zone: str) -> list[date]:
 
 def _when_said(draw: random.Random, case: Case) -> datetime:
     if draw.random() < 0.5:
-        return case.at - timedelta(days=draw.randrange(1000), seconds=draw.randrange(86_400))
+        return case.at - timedelta(days=draw.choice([1000, 3000]) * draw.random(), seconds=draw.randrange(86_400))
     local = case.at.astimezone(draw.choice(clocks(case)))
     day = 28 if (local.month, local.day) == (2, 29) else local.day
-    edge = local.replace(year=local.year - 2, day=day, hour=0, minute=0, second=0) + timedelta(days=draw.randrange(2))
+    years = draw.choice([2, 2, 2, 4, 6])
+    edge = local.replace(year=local.year - years, day=day, hour=0, minute=0, second=0) + timedelta(
+        days=draw.randrange(2)
+    )
     if draw.random() < 0.1:
         edge = edge.replace(year=2024, month=2, day=29)
     return edge.astimezone(UTC) + timedelta(seconds=draw.choice([0, -1, 1, 3600]))
+
+
+def _when_confirmed(draw: random.Random, case: Case, said: datetime) -> datetime:
+    """At any time since, about a year before a birthday, or about a birthday."""
+    if draw.random() < 0.4:
+        return said + (case.at - said) * draw.random()
+    days = 365 * draw.randrange(1, 5) + draw.choice([-2, -1, 0, 1, 2])
+    return said + timedelta(days=days, seconds=draw.choice([0, -1, 1, 3600, 40_000]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 from pydantic import ValidationError
 
+from libs.common.consents import newest_consents
 from libs.common.documents import ActiveDocument
 from libs.common.events import Consent
 from services.campaign.law.document import faults_in, shipped_table, table_in_force
@@ -30,8 +32,8 @@ def table(document: dict[str, Any], version: int = 1) -> Table:
 
 def ruling(law: Table, case: Case) -> Ruling:
     known = Whereabouts(case.country, case.region, country_of_phone(case.phone), case.zone)
-    said = {key: Consent(yes, at) for key, (yes, at) in case.said.items()}
-    return judge(law, Asked(case.class_, case.channel, places_of(known, SEOUL), said, case.at))
+    said = {key: Consent(yes, at, renewed_at=case.renewed.get(key)) for key, (yes, at) in case.said.items()}
+    return judge(law, Asked(case.class_, case.channel, places_of(known, SEOUL), newest_consents([said]), case.at))
 
 
 def compare(law: Table, oracle: Oracle, seed: int, count: int) -> dict[str, int]:
@@ -139,6 +141,38 @@ def test_a_consent_counts_until_the_day_before_the_same_day_two_years_later(give
     found = ruling(shipped_table(), case)
     assert (found.verdict == "lawful") is lawful
     assert lawful or found.by == ["kr.ad.consent"]
+
+
+@pytest.mark.parametrize(
+    ("given", "again", "last_day"),
+    [
+        ("2024-11-22", None, "2026-11-21"),
+        # Early, late, and too early to be about the second year: the day of the consent recurs.
+        ("2024-11-22", "2026-11-02", "2028-11-21"),
+        ("2024-11-22", "2027-03-10", "2028-11-21"),
+        ("2024-11-22", "2025-11-22", "2028-11-21"),
+        ("2024-11-22", "2025-11-21", "2026-11-21"),
+        ("2024-11-22", "2028-01-05", "2030-11-21"),
+        ("2024-02-29", "2026-02-20", "2028-02-28"),
+    ],
+)
+def test_a_consent_that_was_confirmed_anew_counts_until_the_next_of_its_days(
+    given: str, again: str | None, last_day: str
+) -> None:
+    zone = ZoneInfo(SEOUL)
+
+    def noon(day: str) -> datetime:
+        return datetime.fromisoformat(f"{day}T12:00:00").replace(tzinfo=zone).astimezone(UTC)
+
+    case = sms("2026-01-01T12:00:00", phone="")
+    case.said = {"sms": (True, noon(given)), "sms:night": (True, noon(given))}
+    if again is not None:
+        case.renewed = {"sms": noon(again), "sms:night": noon(again)}
+    for hours in (0, 10.5):
+        case.at = noon(last_day) + timedelta(hours=hours)
+        assert ruling(shipped_table(), case).verdict == "lawful"
+        case.at += timedelta(days=1)
+        assert ruling(shipped_table(), case).verdict == "forbidden"
 
 
 def test_of_two_countries_that_may_be_theirs_both_laws_bind() -> None:

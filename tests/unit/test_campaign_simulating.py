@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from libs.common.events import Consent
 from services.campaign.caps import Cap
-from services.campaign.decisions import Person
-from services.campaign.facts import Facts
+from services.campaign.facts import Facts, Person
 from services.campaign.hours import QuietHours
 from services.campaign.law.document import shipped_table
 from services.campaign.law.places import Whereabouts

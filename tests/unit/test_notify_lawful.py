@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from libs.common.consents import newest_consents
 from libs.common.events import Conditions, Consent, LawfulHours, ProfileUpdated
 from services.campaign.law.document import shipped_table
 from services.campaign.law.places import Whereabouts
@@ -64,6 +65,24 @@ def test_a_consent_that_grew_too_old_while_the_message_waited_is_none() -> None:
     assert verdict(on_the_day, {"sms": Consent(True, given)}, **month) == End("DROPPED", "consent_lapsed:sms")
 
 
+def test_a_consent_that_was_confirmed_anew_counts_on_and_by_whichever_record_that_is_told() -> None:
+    month: dict[str, Any] = {"consent_months": {"sms": 24}, "consent_zones": ["Asia/Seoul"]}
+    given, again = datetime(2024, 11, 22, 3, tzinfo=UTC), datetime(2026, 11, 2, 3, tzinfo=UTC)
+    now, lapsed = datetime(2026, 11, 23, 3, tzinfo=UTC), End("DROPPED", "consent_lapsed:sms")
+    assert verdict(now, {"sms": Consent(True, given, renewed_at=again)}, **month) == Send("+8210")
+    at_last = datetime(2028, 11, 21, 15, tzinfo=UTC)
+    assert verdict(at_last, {"sms": Consent(True, given, renewed_at=again)}, **month) == lapsed
+    for key in ("sms", "sms:*"):
+        elsewhere = {key: Consent(False, datetime(1970, 1, 1, tzinfo=UTC), renewed_at=again)}
+        both = [
+            ProfileUpdated(id, "p", 1, {"phone": "+8210"}, said)
+            for id, said in (("c", {"sms": Consent(True, given)}), ("d", elsewhere))
+        ]
+        for records in (both, both[::-1]):
+            asked = Request("sms", "marketing", Conditions(now + timedelta(days=3), ["sms"], **month), now)
+            assert judge(asked, person_of(records), (), now, now, 30.0) == Send("+8210")
+
+
 def test_a_law_that_cannot_be_read_here_lets_nothing_through() -> None:
     for hours in (
         LawfulHours(["Nowhere/Land"], WHOLE_DAYS),
@@ -95,9 +114,9 @@ def test_what_campaign_lets_pass_delivery_lets_pass_at_that_hour_and_at_another_
     for case in apart.cases(5_000 + seed, 1_500):
         if case.class_ != "marketing" or case.channel == "push":
             continue
-        said = {key: Consent(yes, at) for key, (yes, at) in case.said.items()}
+        said = {key: Consent(yes, at, renewed_at=case.renewed.get(key)) for key, (yes, at) in case.said.items()}
         known = facts(
-            said=said,
+            said=newest_consents([said]),
             consents={case.channel: case.said.get(case.channel, (False,))[0]},
             whereabouts=Whereabouts(case.country, case.region, apart.NUMBERS[case.phone], case.zone),
         )

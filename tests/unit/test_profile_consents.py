@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.common.clock import to_ms
+from libs.common.clock import from_ms, to_ms
+from libs.common.consents import newest_consents
 from libs.common.events import CHANNELS_OF_CONTACT
 from services.profile import person
 from services.profile.person import Customer, Definitions, Moment, Occurrence
 from services.profile.person.consent_terms import ConsentTerms, Duties, Level
 from services.profile.person.consents import Consents, all_consents, delivered
+from services.profile.person.consents.duties import renewed_ms
 from services.profile.person.consents.held import KEYS_MAX, REQUESTS_MAX, union
 from services.profile.person.consents.speech import READERS
 from services.profile.person.consents.standing import Standing
@@ -319,18 +321,19 @@ def test_what_delivery_adds_up_over_records_permits_nothing_that_the_person_has_
 ) -> None:
     """Consumers keep the newest statement of all records by key, and a purpose ends with what ended all of them."""
     records = [customer(*events[:cut], defined=DOUBLE), customer(*events[cut:], defined=DOUBLE)]
-    newest: dict[str, Any] = {}
     for each in records:
         each.linked = ["p", "q"]
-        for key, told in delivered(each, at(12, DOUBLE)).items():
-            known = newest.get(key)
-            if known is None or (told.at, not told.granted) > (known.at, not known.granted):
-                newest[key] = told
+    newest = newest_consents(delivered(each, at(12, DOUBLE)) for each in records)
     of_person = granted(*records, day=12, defined=DOUBLE)
     counting = {key for key, told in newest.items() if told.granted and not _overruled(key, told, newest)}
     assert counting <= of_person
     confirmed = {key for key, each in standings(*records, day=12, defined=DOUBLE).items() if each.confirmed}
     assert {key for key in of_person if ":" not in key} <= counting | confirmed
+    held = union(records, DOUBLE.consents)
+    for key in counting:
+        assert held is not None
+        again_ms = renewed_ms(held, key, standings(*records, day=12, defined=DOUBLE)[key].said)
+        assert newest[key].renewed_at == (None if again_ms is None else from_ms(again_ms))
 
 
 def _overruled(key: str, told: Any, newest: dict[str, Any]) -> bool:
@@ -356,6 +359,43 @@ def test_of_one_record_delivery_hears_exactly_what_counts() -> None:
         "push:night": False,
     }
     assert [to_ms(told[key].at) for key in ("sms", "sms:night", "email")] == [ms(1), ms(2), ms(4)]
+
+
+@pytest.mark.parametrize(
+    ("named", "renewed"),
+    [
+        ({}, {"email", "sms", "sms:night"}),
+        ({"channel": "sms"}, {"sms", "sms:night"}),
+        ({"channel": "sms", "purpose": "marketing"}, {"sms"}),
+        ({"channel": "sms", "purpose": "night"}, {"sms:night"}),
+    ],
+)
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_delivery_hears_which_consents_were_confirmed_anew_and_when_by_whichever_record(
+    named: dict[str, Any], renewed: set[str], elsewhere: bool
+) -> None:
+    one, two = customer(said("consent_given", 1)), customer(said("visit", 1))
+    for channel in ("push", "call", "webhook"):
+        person.apply(one, said("consent_withdrawn", 2, channel=channel), PLAIN)
+    person.apply(one, said("consent_given", 1, channel="sms", purpose="night"), PLAIN)
+    person.apply(two if elsewhere else one, said("consent_reconfirmed", 700, **named), PLAIN)
+    if elsewhere:
+        one.linked = two.linked = ["p", "q"]
+    told = newest_consents(delivered(each, at(701)) for each in (one, two))
+    assert {key for key, each in told.items() if each.granted} == {"email", "sms", "sms:night"}
+    assert {key for key, each in told.items() if each.granted and each.renewed_at is not None} == renewed
+    assert {to_ms(each.renewed_at) for each in told.values() if each.renewed_at is not None and each.granted} == {
+        ms(700)
+    }
+
+
+def test_a_new_consent_and_a_withdrawal_leave_nothing_of_what_was_confirmed_before() -> None:
+    held = customer(said("consent_given", 1, channel="sms"), said("consent_reconfirmed", 2, channel="sms"))
+    assert delivered(held, at(3))["sms"].renewed_at is not None
+    person.apply(held, said("consent_withdrawn", 3, channel="sms"), PLAIN)
+    assert delivered(held, at(3))["sms"].renewed_at is None
+    person.apply(held, said("consent_given", 4, channel="sms"), PLAIN)
+    assert delivered(held, at(4))["sms"].renewed_at is None
 
 
 def test_a_withdrawal_on_one_record_ends_the_night_that_another_agreed_to_also_after_a_new_consent() -> None:

@@ -146,9 +146,17 @@ class EventResolved(Fact, frozen=True):
 
 
 class Consent(Fact, frozen=True):
+    """What was said last, and when; `renewed_at` is when a consent was last confirmed anew, where it was.
+
+    Where a law lets a consent count for some months, they recur from `at`: a confirmation settles the recurring day
+    that it is nearest to. It counts by whichever record of a person it is told, also beside a refusal there, and under
+    `<channel>:*` for all of the channel.
+    """
+
     granted: bool
     at: datetime
     source: str = ""
+    renewed_at: datetime | None = None
 
 
 class ProfileUpdated(Fact, frozen=True):

@@ -39,6 +39,7 @@ class Filters(Document):
     gate: str | None = Field(None, max_length=40)
     outcome: Literal["contact", "deferred", "denied", "holdout"] | None = None
     event_id: str | None = Field(None, max_length=300)
+    reason: str | None = Field(None, max_length=200, description="What the rule wrote under emit.reason, whole.")
     since: AwareDatetime | None = Field(None, alias="from", description="From this instant on.")
     until: AwareDatetime | None = Field(None, alias="to", description="Up to this instant, not included.")
     limit: int = Field(100, ge=1, le=PAGE_SIZE_MAX)

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field, field_validator
 
 from libs.common import clock
 from libs.common.auth import requires
+from libs.common.consents import newest_consents
 from libs.common.db import Database
 from libs.common.documents import SnapshotWatcher, load_snapshot, routes
 from libs.common.documents.routes import READERS, DocumentKind, Written
@@ -40,8 +41,11 @@ class TableView(BaseModel):
 
 
 class ConsentSaid(Document):
+    """`renewed_at` is when it was last confirmed anew."""
+
     granted: bool
     at: AwareDatetime
+    renewed_at: AwareDatetime | None = None
 
 
 class Question(Document):
@@ -131,7 +135,9 @@ def answer_to(question: Question, table: Table, company_zone: str, at: datetime)
         question.zone,
     )
     places = places_of(known, company_zone)
-    consents = {key: Consent(each.granted, each.at) for key, each in question.consents.items()}
+    consents = newest_consents(
+        [{key: Consent(each.granted, each.at, "", each.renewed_at) for key, each in question.consents.items()}]
+    )
     ruling = judging.judge(table, Asked(question.class_, question.channel, places, consents, at))
     return Answer(
         verdict=ruling.verdict,

@@ -23,6 +23,7 @@ class VerdictView(BaseModel):
 class DecisionView(BaseModel):
     """One trigger for one campaign, decided. `gate` decided; `trace` is the whole way up to it.
 
+    `reason` is the rule's own word for why it fired, empty where it has none or the decision is older than the column.
     `policy_version` is that of the table of laws, null where another gate decided before it was asked.
     """
 
@@ -38,6 +39,7 @@ class DecisionView(BaseModel):
     cost: str
     event_id: str
     rule_id: str
+    reason: str = ""
     decided_at: datetime
     defer_until: datetime | None
     trace: list[VerdictView]

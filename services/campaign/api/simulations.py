@@ -22,9 +22,8 @@ from libs.common.local_hours import zone_of
 from libs.common.web import Document
 from services.campaign import store
 from services.campaign.api.shapes import VerdictView
-from services.campaign.decisions import Person
 from services.campaign.document import KIND, CampaignDocument, campaign_of, faults_in
-from services.campaign.facts import facts_of, person_of
+from services.campaign.facts import Person, facts_of, person_of
 from services.campaign.policy import Campaign, Company, longest_window
 from services.campaign.simulating import ASSUMES, Fate, Firing, Known, examples_of, results_of, simulate
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from libs.common.consents import EVERY_PURPOSE
 from libs.common.events import Consent, LawfulHours
 from libs.common.local_hours import DAYS_AHEAD, has_run_out, is_open, next_open, zone_of
 from services.campaign.law.holidays import holidays_between
@@ -15,7 +16,6 @@ from services.campaign.law.places import Places
 from services.campaign.law.rows import MARKETING_SCOPE, ConsentNeeded, Row, Table
 
 LAWFUL, LATER, FORBIDDEN = "lawful", "later", "forbidden"
-EVERY_PURPOSE = "*"
 
 
 class Asked(Struct, frozen=True):
@@ -70,7 +70,8 @@ def counts(needed: ConsentNeeded, asked: Asked) -> bool:
         every = asked.consents.get(f"{asked.channel}:{EVERY_PURPOSE}")
         if marketing is None or not marketing.granted or (every is not None and every.at >= said.at):
             return False
-    return not needed.months_max or not has_run_out(said.at, needed.months_max, asked.at, _zones(asked.places))
+    months, zones = needed.months_max, _zones(asked.places)
+    return not months or not has_run_out(said.at, months, asked.at, zones, said.renewed_at)
 
 
 def hours_to_hold(table: Table, asked: Asked, until: datetime) -> list[LawfulHours]:

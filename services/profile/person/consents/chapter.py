@@ -7,10 +7,12 @@ from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from libs.common.clock import from_ms
 from libs.common.events import CHANNELS_OF_CONTACT, Consent
 from services.profile.person.chapter import Chapter, Moment, Records
-from services.profile.person.consents.duties import RECONFIRM, days_owed, place_of
+from services.profile.person.consents.duties import RECONFIRM, days_owed, place_of, renewed_ms
 from services.profile.person.consents.held import Consents, take, union
 from services.profile.person.consents.speech import EVERY, PENDING, READERS, key_of, statements
 from services.profile.person.consents.standing import (
@@ -110,21 +112,24 @@ def delivered(customer: Customer, at: Moment) -> Mapping[str, Consent]:
     """What one record says, so that the newest statement of a person's records is what the person says.
 
     What counts has the date of the consent, a refusal that of the refusal; a request that waits is neither, and undoes
-    nothing. Where there are other records, a refusal speaks of all that falls with it: they may hold a consent to that.
+    nothing. Where there are other records, a refusal speaks of all that falls with it, and a confirmation of what it
+    confirms: they may hold a consent to that.
     """
     held = customer.consents
     if held is None:
         return {}
     found = standings(held, at)
-    told = {key: _delivered(standing) for key, standing in found.items()}
+    told = {key: _delivered(standing, renewed_ms(held, key, standing.said)) for key, standing in found.items()}
     if customer.linked:
         _spread(told, held, at)
+        _confirm(told, held)
     return dict(sorted(told.items()))
 
 
-def _delivered(standing: Standing) -> Consent:
+def _delivered(standing: Standing, again_ms: int | None) -> Consent:
     if standing.granted:
-        return Consent(True, from_ms(standing.said.at_ms), standing.said.source)
+        again = from_ms(again_ms) if again_ms is not None else None
+        return Consent(True, from_ms(standing.said.at_ms), standing.said.source, again)
     refused = standing.no_ms is not None and standing.no_ms >= standing.said.at_ms
     at_ms = standing.no_ms if standing.no_ms is not None else _LONG_AGO_MS
     return Consent(False, from_ms(at_ms), standing.said.source if refused else "")
@@ -139,6 +144,14 @@ def _spread(told: dict[str, Consent], held: Consents, at: Moment) -> None:
             no = refusal(held, key, at.definitions) if key not in told else None
             if no is not None:
                 told[key] = Consent(False, from_ms(no.at_ms), no.source)
+
+
+def _confirm(told: dict[str, Consent], held: Consents) -> None:
+    """A confirmation where this record has no consent: it is told beside a refusal, or one that undoes nothing."""
+    for key, at_ms in held.reconfirmed.items():
+        said = told.get(key) or Consent(False, from_ms(_LONG_AGO_MS))
+        if not said.granted:
+            told[key] = structs.replace(said, renewed_at=from_ms(at_ms))
 
 
 CONSENTS = Chapter(

@@ -140,9 +140,15 @@ def _next_turn(held: Consents, key: str, yes: Said | None, duties: Duties, at: M
     if yes is None:
         return None
     settled = None
-    if held.reconfirmed and (again_ms := _settled(held.reconfirmed, key)) is not None and again_ms > yes.at_ms:
+    if (again_ms := renewed_ms(held, key, yes)) is not None:
         settled = at.definitions.day_of(again_ms)
     return _recurrence(at.definitions.day_of(yes.at_ms), settled, duties.reconfirm_years)
+
+
+def renewed_ms(held: Consents, key: str, yes: Said) -> int | None:
+    """When a consent was last confirmed anew (Unix milliseconds); None where it never was."""
+    again_ms = _settled(held.reconfirmed, key) if held.reconfirmed else None
+    return again_ms if again_ms is not None and again_ms > yes.at_ms else None
 
 
 def _owes(key: str, at: Moment) -> bool:
