@@ -17,7 +17,7 @@ from libs.common.kafka import History
 from libs.common.topics import EVENT_RESOLVED, partition_of
 from services.rules.backtest.shapes import Question
 from services.rules.backtest.simulation import Simulation
-from tests.rules_everyone import CLOSING, SECONDS_MAX, closes, customers, listed, seen, tell
+from tests.rules_everyone import CLOSING, SECONDS_MAX, closes, customers, database, listed, seen, tell
 from tests.rules_place import UNITS, Place, activate, opened, running
 
 
@@ -138,6 +138,38 @@ async def test_yesterdays_news_are_dropped_and_counted(place: Place) -> None:
             "other",
         }
         assert await place.triggers(0) == []
+
+
+async def test_as_long_as_a_unit_learns_of_the_past_for_the_rule_its_events_wait_and_then_reach_all(
+    place: Place,
+) -> None:
+    at_pace(place, 1000)
+    before, learned = customers(40), customers(60)
+    async with running(place) as client:
+        await activate(client, CLOSING)
+        await tell(place, *map(seen, before))
+        await listed(place, 40)
+        async with database(place) as connection:
+            await connection.execute(
+                "INSERT INTO warming (unit, number, state, rules, position, asked_at, owner, job, lease_until)"
+                " SELECT unit, 1000, 'reading', $1::jsonb, 1, now(), 'test', gen_random_uuid(), 'infinity'"
+                " FROM generate_series(0, $2 - 1) AS unit",
+                '[{"id": "branch-closing", "version": 1}]',
+                UNITS,
+            )
+            await tell(place, *closes())
+            await until(client, lambda each: not is_over(each))
+            await tell(place, *map(seen, learned))
+            await listed(place, 100)
+            # Several turns have passed by then, none of them for anybody.
+            await asyncio.sleep(1.5)
+            [waiting] = await until(client, lambda each: True)
+            assert (waiting["status"], waiting["seen"]) == ("running", 0)
+            await connection.execute("DELETE FROM warming WHERE number = 1000")
+        [over] = await until(client, is_over)
+        found = await place.triggers(100)
+    assert who(found) == sorted(before + learned)
+    assert (over["status"], over["selected"], over["seen"]) == ("done", 100, 100)
 
 
 async def test_of_a_person_with_records_in_two_units_one_fires_and_the_erased_have_no_turn(place: Place) -> None:

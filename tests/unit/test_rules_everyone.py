@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from services.rules.engine import audience, matching
 from services.rules.engine.firing import Effects
 from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
 from services.rules.engine.state import State
-from services.rules.fanout import pages
+from services.rules.fanout import pages, spreading, store
 from services.rules.fanout.store import Running
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -74,6 +75,14 @@ def test_the_same_turn_again_makes_the_same_trigger_and_another_event_another() 
     [same] = reached(snapshot(version=2), event(), customer("a")).triggers
     [other] = reached(snapshot(), msgspec.structs.replace(event(), event_id="e-2"), customer("a")).triggers
     assert one.trigger_id == same.trigger_id != other.trigger_id
+
+
+@pytest.mark.parametrize("changed", [{"time": NOW + timedelta(hours=1)}, {"source": "shop"}], ids=str)
+def test_the_same_id_at_another_time_or_of_another_source_is_another_event(changed: dict[str, Any]) -> None:
+    state, again = customer("a", linked=["a", "b"]), msgspec.structs.replace(event(), **changed)
+    [one] = reached(snapshot(), event(), state).triggers
+    [other] = reached(snapshot(), again, state).triggers
+    assert one.event_id == other.event_id and one.trigger_id != other.trigger_id
 
 
 def test_of_the_records_of_a_person_one_alone_fires() -> None:
@@ -199,7 +208,8 @@ COUNT = {"of": "count", "event": "purchase", "over": {"last": "30d"}}
         ({"not": {"measure": COUNT, "op": "at_least", "value": 2}}, False),
         ({"measure": COUNT | {"over": {"last": "30d", "skip": "30d"}}, "op": "at_least", "value": 2}, False),
         ({"measure": COUNT | {"of": "sum", "field": "event.amount"}, "op": "at_least", "value": 2}, False),
-        ({"in_segment": "regulars"}, True),
+        ({"in_segment": "regulars"}, False),
+        ({"not": {"any": [{"in_segment": "regulars"}]}}, False),
     ],
 )
 def test_those_are_listed_beforehand_whom_no_passing_of_time_brings_in(condition: dict[str, Any], kept: bool) -> None:
@@ -246,8 +256,52 @@ def test_the_pace_is_by_the_time_that_passed_and_a_long_absence_is_not_made_up_f
     assert pages.budget(500, elapsed) == customers
 
 
-def test_a_long_way_keeps_no_short_one_waiting_and_one_transaction_stays_bounded() -> None:
-    one, crowd = pages.groups([running("1"), *(running(f"c{n}", "x") for n in range(400))])
-    assert pages.share(500, 2, one) == 250
-    assert pages.share(100_000, 1, crowd) * len(crowd.members) <= pages.JUDGED_MAX
-    assert pages.share(0, 1, one) == 1, "something moves whatever the pace"
+CUSTOMERS = [f"c{number:04}" for number in range(2_000)]
+
+
+async def paged(monkeypatch: pytest.MonkeyPatch, rows: list[Running], pace: int) -> list[tuple[list[str], int, bool]]:
+    """Of each group that has its turn: the events, for how many customers, and whether that is the end."""
+
+    async def members(_: Any, __: int, ___: str, after: str, count: int) -> list[str]:
+        return [each for each in CUSTOMERS if each > after][:count]
+
+    monkeypatch.setattr(store, "members", members)
+    found = await spreading._pages(SimpleNamespace(unit=0), pages.groups(rows), pace)  # type: ignore[arg-type]
+    return [([each.fanout_id for each in group.members], len(names), over) for group, names, over in found]
+
+
+async def test_the_oldest_has_its_turn_first_and_what_it_leaves_is_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [running("old", CUSTOMERS[-101]), running("next", "c0001"), running("new")]
+    assert await paged(monkeypatch, rows, 50) == [(["old"], 50, False)]
+    assert await paged(monkeypatch, rows, 250) == [(["old"], 100, True), (["next"], 150, False)]
+
+
+async def test_what_is_judged_in_one_transaction_is_bounded_over_all_that_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    crowd = [running(f"e{at}", CUSTOMERS[at % 7]) for at in range(spreading.RUNNING_AT_ONCE_MAX)]
+    found = await paged(monkeypatch, crowd, 10_000)
+    assert 500 < sum(len(events) * customers for events, customers, _ in found) <= pages.JUDGED_MAX <= 1_000
+    [(events, customers, _)] = await paged(monkeypatch, [running(f"e{at}") for at in range(500)], 10_000)
+    assert (len(events), customers) == (spreading.RUNNING_AT_ONCE_MAX, 2), "something moves however many there are"
+
+
+def test_the_profile_of_a_customer_is_read_once_for_all_events_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, out, found = list[msgspec.Raw](), Effects(), snapshot()
+
+    def read(raw: msgspec.Raw) -> Any:
+        reads.append(raw)
+        return msgspec.json.decode(raw)
+
+    monkeypatch.setattr(audience, "profile_of", read)
+    states = {name: customer(name) for name in ("a", "b")}
+    views = SimpleNamespace(own=states.__getitem__, linked=lambda *_: [])
+    concerns = {
+        name: audience.concerned(found, msgspec.structs.replace(event(), event_id=name), out)[0]
+        for name in ("1", "2", "3")
+    }
+    [group] = pages.groups([running(name) for name in concerns])
+    spreading._told(found, group, concerns, ["a", "b"], views, out, set(), over=True)
+    assert (len(out.triggers), len(reads)) == (6, 2)

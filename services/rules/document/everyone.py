@@ -32,7 +32,8 @@ def audience_id(rule_id: str) -> str:
 def audience_of(rule: Rule) -> list[Condition]:
     """The conditions of `who` that can be judged before the event comes: none means all customers.
 
-    Only such that do not come true by the passing of time: whoever is left out here is never asked again.
+    Only such that do not come true by the passing of time, or by the edit of a segment: whoever is left out here is
+    never asked again.
     """
     return [each for each in rule.who if not _looks_at_event(each) and not _comes_true_by_itself(each)]
 
@@ -53,6 +54,9 @@ def _comes_true_by_itself(condition: Condition, negated: bool = False) -> bool:
         return negated or not shrinks or condition.op not in _GROWING
     if condition.op == "changed_within":
         return negated
+    if condition.in_segment is not None:
+        # What it asks for is written elsewhere, and may be edited while nobody looks at its members for the rule.
+        return True
     if condition.not_ is not None:
         return _comes_true_by_itself(condition.not_, not negated)
     return any(_comes_true_by_itself(each, negated) for each in _within(condition))

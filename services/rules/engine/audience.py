@@ -66,20 +66,42 @@ def still(snapshot: Snapshot, rule_id: str, version: int, event: EventResolved) 
     return "edited"
 
 
-def reach(snapshot: Snapshot, concern: Concern, state: State, others: Sequence[State], out: Effects) -> str:
+class Known(NamedTuple):
+    """The profile of a person as it was seen last, packed as it goes into triggers, and read."""
+
+    raw: msgspec.Raw
+    profile: Mapping[str, Any]
+
+
+def known_of(views: Sequence[State]) -> Known:
+    raw = msgspec.Raw(_newest(views).profile or b"{}")
+    return Known(raw, profile_of(raw))
+
+
+def reach(
+    snapshot: Snapshot,
+    concern: Concern,
+    state: State,
+    others: Sequence[State],
+    out: Effects,
+    known: Known | None = None,
+) -> str:
     """A customer's turn: fires if all of `who` holds now. Says what came of it.
 
-    `others` are the person's other records: whichever has its turn first speaks for all of them.
+    `others` are the person's other records: whichever has its turn first speaks for all of them. `known` is there
+    where the customer has a turn in several events at once.
     """
     rule, event, views = concern.rule, concern.event, (state, *others)
-    mark = digest("everyone", rule.id, event.event_id)
+    # An id counts within its source and its time: the same one at another time is another event, here as in fan-outs.
+    occasion = f"{event.source}/{event.event_id}/{clock.to_ms(event.time)}"
+    mark = digest("everyone", rule.id, occasion)
     if any(mark in each.seen for each in views):
         return TWICE
-    raw = msgspec.Raw(_newest(views).profile or b"{}")
-    moment = Moment(clock.to_ms(event.time), profile_of(raw), views, snapshot.company_zone)
+    raw, profile = known or known_of(views)
+    moment = Moment(clock.to_ms(event.time), profile, views, snapshot.company_zone)
     moment.subject = concern.subject
     cause = Cause(
-        event.event_id,
+        occasion,
         event.event_id,
         state.customer_id,
         state.person_id or state.customer_id,

@@ -1,7 +1,8 @@
 """How is an event without a person told to the customers of a unit: begun with its batch, and then page by page?
 
 What a turn does and where it stopped are one transaction, so that after any crash nobody has a turn twice, and nobody
-none. The pace bounds what a unit looks at; whether somebody is contacted is for the gates of campaign to say.
+none. The pace bounds what a unit looks at; whether somebody is contacted is for the gates of campaign to say. While a
+unit learns of the past for a rule it does not know whom that concerns, so the rule's events wait.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from libs.common.unit import UnitTx
 from services.rules.document.everyone import audience_id
 from services.rules.engine import audience
 from services.rules.engine.audience import Concern
+from services.rules.engine.compiled import segment_figures
 from services.rules.engine.firing import Effects
 from services.rules.engine.snapshot import Snapshot
 from services.rules.engine.state import State
 from services.rules.fanout import pages, store
 from services.rules.fanout.pages import Group
 from services.rules.fanout.store import RUNNING, Begun, Running, Step
+from services.rules.warming import store as warming
 
 TIMER: Final = "fanout"
 """The key of the unit's only timer of this kind; those of rules have a stroke in theirs."""
@@ -33,6 +36,7 @@ VALID_FOR: Final = timedelta(hours=24)
 RUNNING_AT_ONCE_MAX: Final = 500
 _AGAIN: Final = timedelta(seconds=0.5)
 _TURNED: Final = "fanout_turned_at"
+_HELD: Final = "fanout_held"
 _encode: Final = msgspec.json.Encoder().encode
 _event: Final = msgspec.json.Decoder(EventResolved).decode
 
@@ -70,25 +74,21 @@ class Spreading:
 
     async def turn(self, tx: UnitTx, snapshot: Snapshot, views: Views, out: Effects) -> set[str]:
         """As many customers as the pace allows since the last turn; returns those whose state has changed."""
-        rows = await store.running(tx, tx.unit, RUNNING_AT_ONCE_MAX)
+        held = await _held(tx, snapshot)
+        rows = await store.running(tx, tx.unit, tx.now, held, RUNNING_AT_ONCE_MAX)
         concerns, steps = self._going_on(snapshot, rows, tx.now)
         ended = {each.fanout_id: each.state for each in steps}
         for row in rows:
             if row.fanout_id in ended:
                 out.outcomes[row.rule_id, f"fanout_{ended[row.fanout_id]}"] += row.left
         groups = pages.groups([row for row in rows if row.fanout_id in concerns])
-        left, touched = self._budget(tx), set[str]()
-        found: list[tuple[Group, list[str], bool]] = []
-        for at, group in enumerate(groups):
-            share = pages.share(left, len(groups) - at, group)
-            members = await store.members(tx, tx.unit, group.segment_id, group.cursor, share)
-            left -= len(members)
-            found.append((group, members, len(members) < share))
+        touched = set[str]()
+        found = await _pages(tx, groups, self._budget(tx))
         await _load(tx, views, {each for _, members, _ in found for each in members})
         for group, members, over in found:
             steps += _told(snapshot, group, concerns, members, views, out, touched, over=over)
         await store.step(tx, tx.unit, tx.now, steps)
-        if any(each.state == RUNNING for each in steps) or len(rows) == RUNNING_AT_ONCE_MAX:
+        if await store.any_running(tx, tx.unit):
             await self._come_again(tx, tx.now + _AGAIN)
         return touched
 
@@ -137,6 +137,37 @@ class Spreading:
         await tx.set_timers([Timer(TIMER, at, gated=False)])
 
 
+async def _held(tx: UnitTx, snapshot: Snapshot) -> set[str]:
+    """The rules for which the unit still learns of the past, for themselves or for a segment that they look into."""
+    learned = {each.id for asked in await warming.open_questions(tx, tx.unit) for each in asked.rules}
+    held = set[str]()
+    if learned:
+        held = {
+            id
+            for id, rule in snapshot.rules.items()
+            if rule.active and (id in learned or any(segment_figures(each) in learned for each in rule.named))
+        }
+    before: set[str] = tx.cache.get(_HELD, set())
+    tx.cache[_HELD] = held
+    if before - held:
+        await store.count_anew(tx, tx.unit, before - held)
+    return held
+
+
+async def _pages(tx: UnitTx, groups: Sequence[Group], customers: int) -> list[tuple[Group, list[str], bool]]:
+    """Who has a turn now in which events, and whether they are the last."""
+    judged, found = pages.JUDGED_MAX, []
+    for group in groups:
+        share = pages.share(customers, judged, group)
+        if share < 1:
+            break
+        members = await store.members(tx, tx.unit, group.segment_id, group.cursor, share)
+        customers -= len(members)
+        judged -= len(members) * len(group.members)
+        found.append((group, members, len(members) < share))
+    return found
+
+
 async def _load(tx: UnitTx, views: Views, members: Iterable[str]) -> None:
     """Of a person whose records lie in several units one at a time has its turn, and sees what the others did.
 
@@ -165,8 +196,9 @@ def _told(
     for customer_id in members:
         own = views.own(customer_id)
         others = views.linked(own.linked, customer_id)
+        known = audience.known_of((own, *others))
         for each in group.members:
-            if audience.reach(snapshot, concerns[each.fanout_id], own, others, out) == audience.FIRED:
+            if audience.reach(snapshot, concerns[each.fanout_id], own, others, out, known) == audience.FIRED:
                 fired[each.fanout_id] += 1
                 touched.add(customer_id)
     cursor = members[-1] if members else group.cursor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -77,19 +77,37 @@ async def begin(tx: Tx, unit: int, now: datetime, rows: Sequence[Begun], segment
     )
 
 
-async def running(tx: Tx, unit: int, count_max: int) -> list[Running]:
-    """Those that began first, first."""
+async def running(tx: Tx, unit: int, now: datetime, held: Collection[str], count_max: int) -> list[Running]:
+    """Those that began first, first; of the rules that are `held` such alone as end."""
     rows = await tx.fetch(
         """
         SELECT fanout_id::text, rule_id, version, segment_id, cursor, ends_at, cancelled_at,
             greatest(selected - seen, 0), body
         FROM fanout LEFT JOIN fanout_cancelled USING (fanout_id)
-        WHERE unit = $1 AND state = 'running' ORDER BY received_at, fanout.fanout_id LIMIT $2
+        WHERE unit = $1 AND state = 'running'
+            AND (rule_id <> ALL($4::text[]) OR ends_at <= $3 OR cancelled_at IS NOT NULL)
+        ORDER BY received_at, fanout.fanout_id LIMIT $2
         """,
         unit,
         count_max,
+        now,
+        sorted(held),
     )
     return [Running(*row) for row in rows]
+
+
+async def count_anew(tx: Tx, unit: int, rule_ids: Collection[str]) -> None:
+    """How many there are to go to, for such as have gone to nobody yet: in the meantime more have become known."""
+    await tx.execute(
+        """
+        UPDATE fanout SET selected = (
+            SELECT count(*) FROM segment_member
+            WHERE segment_member.unit = $1 AND segment_member.segment_id = fanout.segment_id AND inside)
+        WHERE unit = $1 AND state = 'running' AND cursor = '' AND rule_id = ANY($2)
+        """,
+        unit,
+        sorted(rule_ids),
+    )
 
 
 async def any_running(tx: Tx, unit: int) -> bool:
