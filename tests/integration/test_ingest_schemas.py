@@ -222,7 +222,7 @@ async def test_the_list_shows_every_type_once_page_by_page(door: Door) -> None:
     while True:
         _, page = await door.call("GET", f"/v1/schemas?limit=7{cursor}")
         names += [each["type"] for each in page["items"]]
-        assert all({"type", "description", "standard", "version"} == each.keys() for each in page["items"])
+        assert all({"type", "description", "standard", "subject", "version"} == each.keys() for each in page["items"])
         if page["next"] is None:
             break
         cursor = f"&cursor={page['next']}"

@@ -52,6 +52,17 @@ def test_a_dead_letter_that_dies_again_keeps_its_first_place_and_counts_on() -> 
     assert again == {"reason": b"still", "topic": b"tally.given.v1", "offset": b"7", "attempts": b"2"}
 
 
+def test_a_dead_letter_that_is_tried_again_has_the_headers_of_its_message_however_often_it_dies() -> None:
+    came = [("everyone", b"1"), ("traffic", b"test"), ("topic", b"of its own"), ("origin", b"ingest/0:3")]
+    again = letter(Read(GOOD, came))
+    for attempts in (2, 3):
+        [message] = Reading(spec()).read([(LETTERS, again)], Progress()).messages["tally.given.v1"]
+        assert message.headers == {"everyone": b"1", "traffic": b"test", "topic": b"of its own"}
+        assert message.attempts == attempts
+        dead = burial.of_message(LETTERS, again, "still", dead_letters=LETTERS)
+        again = Read(dead.value, [("worker", b"tally.split"), *dead.about.items()], topic=LETTERS, offset=100)
+
+
 def test_a_dead_letter_of_another_worker_is_passed_over() -> None:
     reading = Reading(spec())
     mine, foreign = letter(Read(GOOD)), letter(Read(GOOD), worker=b"tally.count")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+import pytest
+
 from libs.common.topics import everyone_of, partition_of
+from services.rules.backtest.simulation import Simulation
+from services.rules.engine import audience, firing
 from tests.backtest_log import DAY_MS, HOUR_MS, START_MS, UNITS, Log, fired, question, simulated
 
 CLOSING: dict[str, Any] = {
@@ -90,3 +96,31 @@ def test_of_a_person_with_two_records_one_is_hit() -> None:
         seen(log, START_MS, name, "gangnam", **linked)
     closes(log, START_MS + DAY_MS, "gangnam")
     assert len(hits(log)) == 1
+
+
+def test_at_an_event_of_everybody_it_says_again_and_again_that_it_is_alive() -> None:
+    log = Log()
+    for name in (f"c{number}" for number in range(1_000)):
+        seen(log, START_MS, name, "gangnam")
+    closes(log, START_MS + DAY_MS, "gangnam")
+    heard: list[None] = []
+    made = Simulation(question(CLOSING), UNITS, 1 << 30, lambda: heard.append(None))
+    made.take([(at, unit, (message,)) for at, unit, message in log.entries])
+    assert len(heard) >= 10 and len(fired(made)) == 1_000
+
+
+def test_a_profile_is_decoded_once_for_all_rules_that_an_event_concerns(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, decoded = Log(), list[bytes]()
+    seen(log, START_MS, "c1", "gangnam")
+    made = simulated(question(CLOSING, live=[CLOSING | {"id": f"rule-{number}"} for number in range(5)]), log.entries)
+
+    def counted(raw: msgspec.Raw) -> Mapping[str, Any]:
+        decoded.append(bytes(raw))
+        return firing.profile_of(raw)
+
+    monkeypatch.setattr(audience, "profile_of", counted)
+    before = len(log.entries)
+    closes(log, START_MS + DAY_MS, "gangnam")
+    made.take([(at, unit, (message,)) for at, unit, message in log.entries[before:]])
+    assert len(decoded) == 2, "once for the rule in question, and once for the five beside it"
+    assert len(fired(made)) == 1

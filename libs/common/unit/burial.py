@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from libs.common import progress
 from libs.common.kafka import Received
 from libs.common.timers import Timer
 
 BURIED_PER_MINUTE_MAX = 200
 TOMBSTONE = "tombstone"
 """The header of a letter that came without a value: without any, the letter would be a tombstone itself."""
+_SAID = "said."
+"""Before the names of the headers that the message itself came with: handlers ask for them at a redrive as well."""
+_OF_THE_WAY = frozenset((progress.ORIGIN, progress.MARK))
 _NOTHING = b"null"
 _REASON_LENGTH_MAX = 2000
 
@@ -34,11 +39,20 @@ def of_message(topic: str, record: Received, reason: str, *, dead_letters: str) 
         "offset": before["offset"] if again else str(record.offset).encode(),
         "attempts": str(int(before.get("attempts", b"0")) + 1 if again else 1).encode(),
     }
+    if again:
+        about |= {name: value for name, value in before.items() if name.startswith(_SAID)}
+    else:
+        about |= {_SAID + name: value for name, value in before.items() if name not in _OF_THE_WAY}
     if record.value is None or (again and TOMBSTONE in before):
         about[TOMBSTONE] = b"1"
     return DeadLetter(
         before.get("key") if again else record.key, _NOTHING if record.value is None else record.value, about
     )
+
+
+def headers_of(letter: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What the message of a letter came with, but for whose and which it was: a letter has that of its own."""
+    return {name.removeprefix(_SAID): value for name, value in letter.items() if name.startswith(_SAID)}
 
 
 def of_timer(timer: Timer, reason: str) -> DeadLetter:

@@ -12,7 +12,7 @@ from libs.common import progress
 from libs.common.errors import Poison, Undecodable
 from libs.common.kafka import Received
 from libs.common.progress import Progress
-from libs.common.unit.burial import TOMBSTONE
+from libs.common.unit.burial import TOMBSTONE, headers_of
 from libs.common.unit.shapes import Message, WorkerSpec
 
 Records = Sequence[tuple[str, Received]]
@@ -83,6 +83,7 @@ class Reading:
             if TOMBSTONE in about and topic in self._erasable and "key" in about:
                 batch.erased.setdefault(topic, []).append(about["key"].decode())
                 return
+            about = headers_of(about)
         elif topic in self._erasable and _is_erasure(record, batch.erased.setdefault(topic, [])):
             return
         batch.messages.setdefault(topic, []).append(self._decoded(topic, record, about, attempts))

@@ -52,6 +52,7 @@ async def export(log: Log, folder: Path) -> Exported:
     files.arrow()
     checked(folder, About(log.topic, log.partitions), make=True)
     with _alone(folder):
+        files.sweep(folder)
         begins = {partition: own[-1].end for partition, own in files.pieces(folder).items()}
         writers = [_Writer(folder, each, begins.get(each)) for each in range(log.partitions)]
         async with History(

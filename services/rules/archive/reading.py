@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -49,21 +49,33 @@ def checked(folder: Path, wanted: About, *, make: bool = False) -> None:
         )
 
 
-def earlier(folder: Path, wanted: About, since_ms: int) -> Earlier:
-    """All of the archive that was appended at `since_ms` or later, and where the log goes on behind it."""
+def earlier(folder: Path, wanted: About, since_ms: int, alive: Callable[[], None] = lambda: None) -> Earlier:
+    """All of the archive that was appended at `since_ms` or later, and where the log goes on behind it.
+
+    `alive` is called with each file that is looked at, here and while the runs are read: there can be many thousands.
+    """
     checked(folder, wanted)
     held = files.pieces(folder)
-    firsts = [row[0].append_ms for own in held.values() if (row := next(files.read(own[0]), None))]
+    firsts = [first for own in held.values() if (first := files.begins_ms(own[0])) is not None]
+    needed = {
+        partition: [piece for piece in own if not files.ends_before(piece, since_ms)] for partition, own in held.items()
+    }
+    messages = 0
+    for own in needed.values():
+        for piece in own:
+            alive()
+            messages += files.rows_of(piece, since_ms)
     return Earlier(
         begins={partition: own[-1].end for partition, own in held.items()},
-        runs={partition: _runs(own, since_ms) for partition, own in held.items()},
-        messages=sum(files.rows_of(each) for own in held.values() for each in own),
+        runs={partition: _runs(own, since_ms, alive) for partition, own in needed.items()},
+        messages=messages,
         begins_ms=min(firsts, default=None),
     )
 
 
-def _runs(own: Sequence[Piece], since_ms: int) -> Iterator[list[Run]]:
+def _runs(own: Sequence[Piece], since_ms: int, alive: Callable[[], None]) -> Iterator[list[Run]]:
     for piece in own:
+        alive()
         for rows in files.read(piece, since_ms):
             yield [
                 (append_ms, piece.partition, [_message(each) for each in some])

@@ -25,6 +25,8 @@ from services.rules.explaining.grounds import Grounds
 
 TIMERS_AT_ONCE = 500
 _TIMER_BYTES = 400
+_ALIVE_EVERY = 100
+"""Members."""
 _expiry = msgspec.msgpack.Decoder(Expiry)
 
 
@@ -43,9 +45,20 @@ Fired = Callable[[RuleTriggered, Grounds], None]
 
 
 class Engine:
-    """`snapshot` may be exchanged between events, as it is when a rule is edited or switched."""
+    """`snapshot` may be exchanged between events, as it is when a rule is edited or switched.
 
-    def __init__(self, snapshot: Snapshot, units: int, grace_ms: int, bytes_max: int, fired: Fired) -> None:
+    `alive` is called now and then while many customers have their turn at a single event.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        units: int,
+        grace_ms: int,
+        bytes_max: int,
+        fired: Fired,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
         self.snapshot = snapshot
         self.out = Effects()
         self.waiting: set[str] = set()
@@ -54,6 +67,7 @@ class Engine:
         self._members: list[set[str]] = [set() for _ in range(units)]
         self._grace_ms = grace_ms
         self._fired = fired
+        self._alive = alive
 
     def on_event(self, unit: int, event: EventResolved) -> None:
         customer_id = event.customer_id
@@ -118,13 +132,20 @@ class Engine:
 
         Live they have it page by page, and are judged as they are then.
         """
-        for concern in audience.concerned(self.snapshot, event, self.out):
-            listed = audience_id(concern.rule.id)
-            for customer_id in sorted(self._members[unit]):
-                own = self._states.own(customer_id)
-                if (held := own.memberships.get(listed)) is not None and held.inside:
-                    audience.reach(self.snapshot, concern, own, self._others(own.linked, customer_id), self.out)
-            self._tell()
+        concerns = {audience_id(each.rule.id): each for each in audience.concerned(self.snapshot, event, self.out)}
+        if not concerns:
+            return
+        for number, customer_id in enumerate(sorted(self._members[unit])):
+            if number % _ALIVE_EVERY == 0:
+                self._alive()
+            own = self._states.own(customer_id)
+            inside = [concern for listed, concern in concerns.items() if _is_inside(own, listed)]
+            if inside:
+                others = self._others(own.linked, customer_id)
+                known = audience.known_of((own, *others))
+                for concern in inside:
+                    audience.reach(self.snapshot, concern, own, others, self.out, known)
+                self._tell()
 
     def _others(self, linked: Sequence[str], own: str) -> list[State]:
         return [self._states.look(each) for each in linked if each != own]
@@ -166,3 +187,8 @@ class Engine:
         self._states.forget(customer_id)
         self._members[unit].discard(customer_id)
         self.waiting.discard(customer_id)
+
+
+def _is_inside(own: State, listed: str) -> bool:
+    held = own.memberships.get(listed)
+    return held is not None and held.inside

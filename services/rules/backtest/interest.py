@@ -16,13 +16,13 @@ from libs.common.events import ERASED
 from services.rules.document.language import (
     AbsenceWhen,
     ChangeWhen,
-    Condition,
     DateWhen,
     DeviationWhen,
     DormancyWhen,
     EventWhen,
     MeasureWhen,
     Rule,
+    SegmentWhen,
     SequenceWhen,
 )
 from services.rules.engine.snapshot import Snapshot
@@ -34,8 +34,19 @@ _OPENING = re.compile(
 _FLAG = b'"traffic":'
 _EVERYONE = b'"everyone":true}'
 """How an event ends that concerns everyone: that it does is the last thing that is written of it."""
-# Met by the type of an event, or by a profile field that it changed, and by nothing else.
-_PLAIN = (EventWhen, MeasureWhen, SequenceWhen, AbsenceWhen, ChangeWhen, DateWhen, DormancyWhen, DeviationWhen)
+# Met by the type of an event, or by a profile field that it changed, and by nothing else. So are the segments that they
+# name: what an event may move anybody by stands in the same tables as what a rule waits for.
+_PLAIN = (
+    EventWhen,
+    MeasureWhen,
+    SequenceWhen,
+    AbsenceWhen,
+    ChangeWhen,
+    DateWhen,
+    DormancyWhen,
+    DeviationWhen,
+    SegmentWhen,
+)
 
 
 class _Origin(msgspec.Struct):
@@ -84,10 +95,5 @@ class Interest:
 
 
 def _looks_further(rule: Rule) -> bool:
-    """True for a kind that nobody has thought of here, and for segments, of which any event may change the members."""
-    return not isinstance(rule.when, _PLAIN) or any(map(_names_a_segment, rule.who))
-
-
-def _names_a_segment(condition: Condition) -> bool:
-    inner = [*(condition.any_ or ()), *(condition.all_ or ()), *((condition.not_,) if condition.not_ else ())]
-    return condition.in_segment is not None or any(map(_names_a_segment, inner))
+    """True for a kind that nobody has thought of here."""
+    return not isinstance(rule.when, _PLAIN)

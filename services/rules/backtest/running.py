@@ -15,7 +15,7 @@ from services.rules.archive.reading import About, earlier
 from services.rules.backtest.gates import GateExample
 from services.rules.backtest.gating import asked_of
 from services.rules.backtest.memory import MemoryFull
-from services.rules.backtest.shapes import Task, Told
+from services.rules.backtest.shapes import Step, Task, Told
 from services.rules.backtest.simulation import Simulation
 
 TELL_EVERY_SECONDS = 0.5
@@ -28,23 +28,38 @@ async def run(task: Task, tell: Tell) -> None:
 
     Where memory does not suffice, the report is of what was read until then, beside the reason.
     """
-    simulation = Simulation(task.question, task.partitions, task.memory_mb << 20)
-    began, told = time.perf_counter(), float("-inf")
+    teller = _Teller(tell)
+    simulation = Simulation(task.question, task.partitions, task.memory_mb << 20, teller.alive)
+    teller.step = simulation.step
+    began = time.perf_counter()
     error = ""
-    async with _history(task, simulation.reads_from_ms) as history:
-        total = history.span.messages
+    async with _history(task, simulation.reads_from_ms, teller.alive) as history:
+        total = teller.total = history.span.messages
         try:
             async for chunk in history.chunks():
                 simulation.take(chunk)
-                if time.perf_counter() - told > TELL_EVERY_SECONDS:
-                    told = time.perf_counter()
-                    tell(Told(step=simulation.step(total)))
+                teller.alive()
         except MemoryFull as full:
             error = str(full)
     report = simulation.report(time.perf_counter() - began, history.span.log_begins_ms)
     gates, gate_examples = await _gates(task, simulation, lambda: tell(Told(step=simulation.step(total))))
     report = msgspec.structs.replace(report, gates=gates)
     tell(Told(simulation.step(total), report, simulation.examples(), error, gate_examples))
+
+
+class _Teller:
+    """Tells how far it is, now and then, however often it is called: whoever is silent for long is taken for dead."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.total = 0
+        self.step: Callable[[int], Step] | None = None
+        self._tell = tell
+        self._told = float("-inf")
+
+    def alive(self) -> None:
+        if self.step is not None and time.perf_counter() - self._told > TELL_EVERY_SECONDS:
+            self._told = time.perf_counter()
+            self._tell(Told(step=self.step(self.total)))
 
 
 async def _gates(
@@ -55,7 +70,7 @@ async def _gates(
     return await asked_of(task.door, task.question.campaign, simulation.firings, simulation.trigger, told)
 
 
-def _history(task: Task, since_ms: int) -> History:
+def _history(task: Task, since_ms: int, alive: Callable[[], None]) -> History:
     about = About(task.topic, task.partitions)
     return History(
         task.bootstrap,
@@ -64,5 +79,5 @@ def _history(task: Task, since_ms: int) -> History:
         partitions=task.partitions,
         since_ms=since_ms,
         until_ms=clock.to_ms(task.question.until),
-        earlier=earlier(Path(task.archive), about, since_ms) if task.archive else None,
+        earlier=earlier(Path(task.archive), about, since_ms, alive) if task.archive else None,
     )

@@ -12,7 +12,7 @@ follows it; live at the next tick but one, within two seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -50,9 +50,14 @@ Run = tuple[int, int, Iterable[Logged]]
 
 
 class Simulation:
-    """Fed by `take`, asked by `report`. `bytes_max` bounds what is remembered of customers; MemoryFull beyond."""
+    """Fed by `take`, asked by `report`. `bytes_max` bounds what is remembered of customers; MemoryFull beyond.
 
-    def __init__(self, question: Question, units: int, bytes_max: int) -> None:
+    `alive` is called from within `take` again and again, for that may last: an event can concern everybody.
+    """
+
+    def __init__(
+        self, question: Question, units: int, bytes_max: int, alive: Callable[[], None] = lambda: None
+    ) -> None:
         self._question = question
         self._since_ms = clock.to_ms(question.since)
         self._until_ms = clock.to_ms(question.until)
@@ -66,8 +71,8 @@ class Simulation:
         self.firings = Firings() if question.asks_gates else None
         grace_ms = round(question.grace_seconds * 1000)
         half = bytes_max // 2 if live else bytes_max
-        self._tested = Engine(watched, units, grace_ms, half, self._on_tested)
-        self._beside = Engine(others, units, grace_ms, half, self._on_live)
+        self._tested = Engine(watched, units, grace_ms, half, self._on_tested, alive)
+        self._beside = Engine(others, units, grace_ms, half, self._on_live, alive)
         self._engines = [self._tested, self._beside] if live else [self._tested]
         self._interest = Interest([engine.snapshot for engine in self._engines], [self._rule, *self._live_rules])
         self._event = msgspec.json.Decoder(EventResolved).decode
