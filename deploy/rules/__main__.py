@@ -1,4 +1,4 @@
-"""How do rules that live as files come into force? `python -m deploy.rules check|plan|apply FOLDER`."""
+"""How do rules and segments that live as files come into force? `python -m deploy.rules check|plan|apply FOLDER`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploy.local.failure import StackFailure
 from deploy.local.steps import write
 from deploy.rules import applying, files, planning, settings
 from deploy.rules.calls import Service
-from deploy.rules.files import RuleFile
+from deploy.rules.files import RULE, SEGMENT, RuleFile
 from deploy.rules.planning import Step
 
 _SHOWN_MAX = 100
@@ -37,13 +37,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.rules", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("check", help="are the files rules, and do their tests hold? Needs no server")
+    check = commands.add_parser(
+        "check", help="are the files rules and segments, and do the tests hold? Needs no server"
+    )
     plan = commands.add_parser("plan", help="what apply would create, change, pause and retire")
     apply = commands.add_parser("apply", help="do it, through the public API")
     for each in (check, plan, apply):
-        each.add_argument("folder", type=Path, help="holds rules as <id>.json")
+        each.add_argument("folder", type=Path, help="holds rules as <id>.json, and segments as segments/<id>.json")
     for each in (plan, apply):
-        each.add_argument("--prune", action="store_true", help="retire rules from files that have no file any more")
+        each.add_argument("--prune", action="store_true", help="retire what came from files and has no file any more")
         each.add_argument("--overwrite", action="store_true", help="also what somebody has done by hand")
     apply.add_argument("--note", default="", help="why; kept beside versions and orders, such as a commit")
     apply.add_argument("--ramp", type=int, default=None, metavar="PERCENT", help="for how many; else as before, or all")
@@ -65,8 +67,11 @@ def _told(found: Sequence[RuleFile]) -> bool:
 
 async def _run(options: argparse.Namespace, found: Sequence[RuleFile]) -> int:
     async with Service(settings.target()) as service:
-        known = await applying.known(service, [each.id for each in found])
-        steps = planning.plan(found, known, prune=options.prune, overwrite=options.overwrite)
+        known, segments = [
+            await applying.known(service, [each.id for each in found if each.kind == kind], kind)
+            for kind in (RULE, SEGMENT)
+        ]
+        steps = planning.plan(found, known, segments, prune=options.prune, overwrite=options.overwrite)
         if options.command == "plan":
             return _shown(steps)
         return await _applied(service, steps, options)
@@ -76,7 +81,7 @@ def _shown(steps: Sequence[Step]) -> int:
     for step in steps:
         if not step.is_nothing:
             why = step.refusal or step.left
-            write(f"{step.id}: {step.title()}{f': {why}' if why else ''}")
+            write(f"{step.told}: {step.title()}{f': {why}' if why else ''}")
             for line in _lines(step):
                 write(f"    {line}")
     write(f"rules: {_counted(Counter(step.title() for step in steps))}; nothing was done")
@@ -104,7 +109,7 @@ async def _applied(service: Service, steps: Sequence[Step], options: argparse.Na
         counts[each.outcome] += 1
         if each.outcome != "same":
             title = "" if each.outcome == each.step.title() else f"{each.step.title()}: "
-            write(f"{each.step.id}: {title}{each.outcome}: {each.told}")
+            write(f"{each.step.told}: {title}{each.outcome}: {each.told}")
     write(f"rules: {_counted(counts)}")
     return 1 if counts["refused"] else 0
 

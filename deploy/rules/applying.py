@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from deploy.local.failure import StackFailure
 from deploy.rules.calls import Answer, Service
+from deploy.rules.files import RULE
 from deploy.rules.planning import MARK, Known, Order, Step
 
 _PAGE = 200
@@ -23,16 +24,22 @@ class Done:
     told: str = ""
 
 
-async def known(service: Service, ids: Iterable[str]) -> dict[str, Known]:
-    """All rules that the service has; those that are asked for with what is in force and who saw to it."""
-    wanted = set(ids)
-    return {each["id"]: await _known(service, each, each["id"] in wanted) async for each in _listed(service)}
+async def known(service: Service, ids: Iterable[str], kind: str = RULE) -> dict[str, Known]:
+    """All rules, or segments, that the service has; those that are asked for with what is in force, and by whom."""
+    wanted, root = set(ids), _root(kind)
+    return {
+        each["id"]: await _known(service, root, each, each["id"] in wanted) async for each in _listed(service, root)
+    }
 
 
-async def _listed(service: Service) -> AsyncIterator[dict[str, Any]]:
+def _root(kind: str) -> str:
+    return f"/v1/{kind}s"
+
+
+async def _listed(service: Service, root: str) -> AsyncIterator[dict[str, Any]]:
     cursor = ""
     while True:
-        page = await _read(service, f"/v1/rules?limit={_PAGE}{cursor}")
+        page = await _read(service, f"{root}?limit={_PAGE}{cursor}")
         for each in page["items"]:
             yield each
         if page["next"] is None:
@@ -40,10 +47,10 @@ async def _listed(service: Service) -> AsyncIterator[dict[str, Any]]:
         cursor = f"&cursor={quote(page['next'])}"
 
 
-async def _known(service: Service, listed: dict[str, Any], wanted: bool) -> Known:
+async def _known(service: Service, root: str, listed: dict[str, Any], wanted: bool) -> Known:
     order, ramp_percent = None, int(listed["ramp_percent"])
     if wanted or listed["note"].startswith(MARK):
-        path = f"/v1/rules/{listed['id']}"
+        path = f"{root}/{listed['id']}"
         changes = (await _read(service, f"{path}/changes?limit=1"))["items"]
         order = (
             Order(*(changes[0][name] for name in ("version", "status", "author", "note", "at"))) if changes else None
@@ -79,7 +86,7 @@ async def applied(
     ramp_percent: int | None = None,
     reach: float | None = None,
 ) -> AsyncIterator[Done]:
-    """One rule after the other; what is refused leaves the others alone."""
+    """One after the other; what is refused leaves the others alone."""
     for step in steps:
         if step.is_nothing:
             yield Done(step, "same")
@@ -110,16 +117,17 @@ class _Applying:
     async def _write(self, step: Step) -> Answer:
         query = f"?note={quote(self._note)}"
         if step.expected == 0:
-            return await self._service.call("POST", f"/v1/rules{query}", step.document)
-        return await self._service.call("PUT", f"/v1/rules/{step.id}{query}", step.document, step.expected)
+            return await self._service.call("POST", f"{_root(step.kind)}{query}", step.document)
+        return await self._service.call("PUT", f"{_root(step.kind)}/{step.id}{query}", step.document, step.expected)
 
     async def _switch(self, step: Step, version: int) -> Done:
         order: dict[str, Any] = {"note": self._note}
         if step.switch == "activate":
             ramp = self._ramp_percent if self._ramp_percent is not None else step.ramp_percent
-            order |= {"version": version, "ramp_percent": 100 if ramp is None else ramp}
+            order |= {"version": version}
+            order |= {"ramp_percent": 100 if ramp is None else ramp} if step.kind == RULE else {}
             order |= {} if self._reach is None else {"reach_percent": self._reach}
-        answer = await self._service.call("POST", f"/v1/rules/{step.id}/{step.switch}", order)
+        answer = await self._service.call("POST", f"{_root(step.kind)}/{step.id}/{step.switch}", order)
         if answer.status == 200:
             return Done(step, "done", f"version {answer.body['version']} is {answer.body['status']}")
         if step.switch == "activate" and answer.status == 409 and "/version" in answer.pointers():
@@ -128,11 +136,11 @@ class _Applying:
 
     async def _ask(self, step: Step, version: int, refusal: Answer) -> Done:
         """Submits it for approval, but not against a rejection: that takes another version, or a person."""
-        judged = await self._service.call("GET", f"/v1/rules/{step.id}/versions/{version}")
+        judged = await self._service.call("GET", f"{_root(step.kind)}/{step.id}/versions/{version}")
         if judged.status == 200 and judged.body["review"] == "rejected":
             return Done(step, "refused", f"version {version} was rejected; change the file, or submit it by hand")
         asked = await self._service.call(
-            "POST", f"/v1/rules/{step.id}/submit", {"version": version, "note": self._note}
+            "POST", f"{_root(step.kind)}/{step.id}/submit", {"version": version, "note": self._note}
         )
         if asked.status != 200:
             return Done(step, "refused", f"version {version} cannot be submitted: {asked.told()}")

@@ -1,16 +1,16 @@
-"""What has to be done so that a service has the rules of a folder, and what must not be done behind somebody's back?
+"""What has to be done so that a service has what lies in a folder, and what must not be done behind somebody's back?
 
-Pure. What was written or ordered from files says so in its note; whatever else was done to a rule was done by
-somebody by hand, and is not undone unasked.
+Pure. What was written or ordered from files says so in its note; whatever else was done to a rule or a segment was
+done by somebody by hand, and is not undone unasked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from deploy.rules.files import RuleFile
+from deploy.rules.files import RULE, SEGMENT, RuleFile
 from libs.common.documents import diff
 
 MARK = "From files"
@@ -29,7 +29,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Known:
-    """What the service says of a rule: its latest version, the one in force, and the last order."""
+    """What the service says of a rule or a segment: its latest version, the one in force, and the last order."""
 
     version: int
     status: str
@@ -49,8 +49,10 @@ class Known:
 
 @dataclass(frozen=True)
 class Step:
-    """What becomes of one rule. `expected` is the version that is written upon, 0 for a new rule and None where nothing
-    is written; `switch` is the order that follows. `refusal` says why neither may be done, `left` why neither is."""
+    """What becomes of one rule or segment. `expected` is the version that is written upon, 0 for a new one and None
+    where nothing is written; `switch` is the order that follows. `refusal` says why neither may be done, `left` why
+    neither is.
+    """
 
     id: str
     expected: int | None = None
@@ -61,10 +63,16 @@ class Step:
     differences: Sequence[Mapping[str, Any]] = ()
     refusal: str = ""
     left: str = ""
+    kind: str = RULE
 
     @property
     def is_nothing(self) -> bool:
         return self.expected is None and not self.switch and not self.refusal and not self.left
+
+    @property
+    def told(self) -> str:
+        """How people know it."""
+        return self.id if self.kind == RULE else f"{self.kind} {self.id}"
 
     def title(self) -> str:
         if self.refusal or self.left:
@@ -74,15 +82,51 @@ class Step:
 
 
 def plan(
-    files: Sequence[RuleFile], known: Mapping[str, Known], *, prune: bool = False, overwrite: bool = False
+    files: Sequence[RuleFile],
+    known: Mapping[str, Known],
+    segments: Mapping[str, Known] | None = None,
+    *,
+    prune: bool = False,
+    overwrite: bool = False,
 ) -> list[Step]:
-    """In the order of ids. `prune` ends rules that came from files and have none any more."""
-    steps = [_step(file, known.get(file.id), overwrite) for file in files]
-    kept = {file.id for file in files}
-    for id, each in known.items():
-        if id not in kept and each.from_files and _is_there(each):
-            steps.append(_gone(id, each, prune, overwrite))
-    return sorted(steps, key=lambda step: step.id)
+    """`known` are the service's rules, `segments` its segments. `prune` ends what came from files and has none any
+    more.
+
+    In the order in which it can be done: a segment is there before whatever names it, and goes after that.
+    """
+    there = {RULE: known, SEGMENT: segments or {}}
+    steps = [replace(_step(file, there[file.kind].get(file.id), overwrite), kind=file.kind) for file in files]
+    kept = {(file.kind, file.id) for file in files}
+    for kind, found in there.items():
+        for id, each in found.items():
+            if (kind, id) not in kept and each.from_files and _is_there(each):
+                steps.append(replace(_gone(id, each, prune, overwrite), kind=kind))
+    names = {file.id: file.names for file in files if file.kind == SEGMENT}
+    names |= {id: named_in(each.document) for id, each in there[SEGMENT].items() if id not in names}
+    return sorted(steps, key=lambda step: _turn(step, names))
+
+
+def _turn(step: Step, names: Mapping[str, Sequence[str]]) -> tuple[int, int, str]:
+    if step.kind == RULE:
+        return 1, 0, step.id
+    depth = _depth(step.id, names, ())
+    return (2, -depth, step.id) if step.switch == "retire" else (0, depth, step.id)
+
+
+def _depth(id: str, names: Mapping[str, Sequence[str]], trail: tuple[str, ...]) -> int:
+    """How many segments stand within one another below it."""
+    inner = [each for each in names.get(id, ()) if each not in trail]
+    return max((1 + _depth(each, names, (*trail, id)) for each in inner), default=0)
+
+
+def named_in(document: Any) -> list[str]:
+    """The segments that a stored segment asks about."""
+    if isinstance(document, list):
+        return [id for each in document for id in named_in(each)]
+    if not isinstance(document, dict):
+        return []
+    own = [document["in_segment"]] if isinstance(document.get("in_segment"), str) else []
+    return own + [id for each in document.values() for id in named_in(each)]
 
 
 def _step(file: RuleFile, known: Known | None, overwrite: bool) -> Step:

@@ -68,6 +68,13 @@ class Folder:
         for document in documents:
             (self._path / f"{document['id']}.json").write_text(json.dumps(document))
 
+    def holds_segments(self, *documents: dict[str, Any]) -> None:
+        (self._path / "segments").mkdir(exist_ok=True)
+        for path in (self._path / "segments").glob("*.json"):
+            path.unlink()
+        for document in documents:
+            (self._path / "segments" / f"{document['id']}.json").write_text(json.dumps(document))
+
     async def run(self, name: str, *options: str) -> tuple[int, dict[str, str]]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DANGOL_RULES_URL", self._target.url)
@@ -170,6 +177,41 @@ async def test_a_version_that_needs_approval_is_submitted_and_counts_once_it_is_
         code, lines = await folder.run("apply", "--reach", "30")
         assert code == 1 and "refused: version 2 was rejected" in lines["three-visits"]
         assert (await statuses(target))["three-visits"] == (2, 1, "active")
+
+
+async def test_segments_come_into_force_before_the_rules_that_name_them_and_are_pruned_after_them(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner = {"id": "regulars", "name": "x", "who": [{"field": "profile.tier", "op": "is", "value": "gold"}]}
+    outer = {"id": "a-better", "name": "x", "who": [{"in_segment": "regulars"}]}
+    rule = {**VISITS, "id": "a-visits", "who": [{"in_segment": "a-better"}]}
+    async with served(place) as target:
+        folder = Folder(tmp_path, target, capsys)
+        folder.holds(rule)
+        folder.holds_segments(inner, outer)
+        code, lines = await folder.run("apply")
+        done = "create and activate: done: version 1 is active"
+        assert (code, lines) == (
+            0,
+            {
+                "rules": "3 done",
+                "segment regulars": done,
+                "segment a-better": done,
+                "a-visits": done,
+            },
+        ), lines
+        assert (await folder.run("apply"))[1]["rules"] == "3 same"
+        folder.holds_segments({**inner, "name": "Gold", "status": "active"}, outer)
+        assert (await folder.run("apply"))[1]["segment regulars"] == "change and activate: done: version 2 is active"
+        folder.holds(VISITS)
+        folder.holds_segments()
+        code, lines = await folder.run("apply", "--prune")
+        assert code == 0, lines
+        assert [name for name in lines if "retire" in lines[name]] == [
+            "a-visits",
+            "segment a-better",
+            "segment regulars",
+        ]
 
 
 async def test_nothing_is_applied_while_a_file_is_broken(

@@ -102,3 +102,40 @@ async def test_the_list_shows_which_copies_there_are_and_what_is_newer(
         )
         assert taken.status_code == 200
         assert [(each["version"], each["has_newer"]) for each in await installed(client)] == [(3, False), (1, True)]
+
+
+COMPLAINS = "best-customer-complains"
+RESTS_ON = ["best-customers", "regulars"]
+
+
+async def test_the_segments_of_a_trigger_are_copied_with_it_where_there_are_none(place: Place) -> None:
+    async with running(place) as client:
+        shown = (await client.get(f"/v1/library/{COMPLAINS}")).json()
+        assert shown["segments"] == [each["id"] for each in shown["rests_on"]] == RESTS_ON
+        answer = await client.post(f"/v1/library/{COMPLAINS}/install")
+        assert answer.status_code == 201, answer.text
+        written = answer.json()
+        assert (written["status"], written["segments"], written["copied"]) == ("draft", RESTS_ON, RESTS_ON)
+        early = await client.post(f"/v1/rules/{COMPLAINS}/activate", json={})
+        assert "best-customers is not in force; activate it first" in early.text
+        for segment in reversed(RESTS_ON):
+            found = (await client.get(f"/v1/segments/{segment}")).json()
+            assert (found["version"], found["status"], found["note"][:17]) == (1, "draft", "From the library:")
+            assert (await client.post(f"/v1/segments/{segment}/activate", json={})).status_code == 200
+        assert (await client.post(f"/v1/rules/{COMPLAINS}/activate", json={})).status_code == 200
+        again = (await client.post("/v1/library/became-a-regular/install")).json()
+        assert (again["segments"], again["copied"]) == (["regulars"], [])
+        assert (await client.get("/v1/segments/regulars")).json()["version"] == 1
+
+
+async def test_a_segment_of_the_companys_own_is_left_as_it_is_and_has_to_fit_the_trigger(place: Place) -> None:
+    own = {"id": "regulars", "name": "Ours", "who": [{"field": "profile.grade", "op": "is", "value": "gold"}]}
+    async with running(place) as client:
+        assert (await client.post("/v1/segments", json=own)).status_code == 201
+        answer = await client.post("/v1/library/became-a-best-customer/install")
+        assert answer.status_code == 409, answer.text
+        assert "Here regulars means something else than in the library" in answer.json()["detail"]
+        assert answer.json()["errors"][0]["pointer"].startswith("#/tests/")
+        assert (await client.get("/v1/rules/became-a-best-customer")).status_code == 404
+        assert (await client.get("/v1/segments/best-customers")).status_code == 404, "nothing was written by half"
+        assert (await client.get("/v1/segments/regulars")).json()["document"] == own

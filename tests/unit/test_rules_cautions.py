@@ -116,6 +116,15 @@ def test_a_rule_that_fires_on_everything_is_named_unless_anything_limits_it() ->
     assert told(who=[leaf("profile.tier", "is", "gold")]) == told(where=[leaf("event.a", "exists")]) == {}
 
 
+def test_a_threshold_that_only_a_late_event_can_reach_is_named_and_is_none_in_who() -> None:
+    skipping = {**COUNT, "over": {"last": "30d", "skip": "30d"}}
+    found = told(when={"type": "measure", "measure": skipping, "reaches": 2})
+    assert list(found) == ["/when/measure/over/skip"]
+    assert "only one that comes in as late as that" in found["/when/measure/over/skip"]
+    assert told(when={"type": "measure", "measure": COUNT, "reaches": 2}) == {}
+    assert told(who=[{"measure": skipping, "op": "at_least", "value": 2}]) == {}
+
+
 def test_a_validity_in_the_past_is_named_and_one_in_the_future_is_not() -> None:
     where = [leaf("event.a", "exists")]
     assert list(told(where=where, valid={"until": "2026-03-04T12:00:00Z"})) == ["/valid/until"]

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.rules import __main__ as command
 from deploy.rules import settings
-from deploy.rules.files import RuleFile
+from deploy.rules.files import SEGMENT, RuleFile
 from deploy.rules.planning import MARK, Known, Order, Step, plan
 
 Document = dict[str, Any]
@@ -60,9 +60,98 @@ def test_every_fault_is_told_with_its_file_and_place(tmp_path: Path, capsys: pyt
         ["other-name.json", "error", "/id"],
         ["past.json", "warning", "/valid/until"],
         ["shape.json", "error", "/emit/trigger"],
-        ["twice.json", "error", "the document"],
+        ["twice.json", "error", "/id"],
     ]
     assert lines[-1] == "rules: 6 files, 5 with errors, 0 tests hold"
+
+
+REGULARS: Document = {
+    "id": "regulars",
+    "name": "Visited twice in a week",
+    "who": [{"measure": VISITS["when"]["measure"], "op": "at_least", "value": 2}],
+}
+BETTER: Document = {"id": "better", "name": "x", "who": [{"in_segment": "regulars"}]}
+COMES_IN: Document = {
+    "id": "comes-in",
+    "name": "x",
+    "when": {"type": "segment", "segment": "better", "moves": "in"},
+    "emit": {"trigger": "a.b"},
+    "tests": [
+        {"name": "the second visit", "given": [VISIT, {**VISIT, "id": "v2"}], "expect": [{"event": "v2"}]},
+        {"name": "one is not enough", "given": [VISIT], "expect": []},
+    ],
+}
+
+
+def with_segments(folder: Path, *written: Document) -> None:
+    (folder / "segments").mkdir(exist_ok=True)
+    for each in written:
+        (folder / "segments" / f"{each['id']}.json").write_text(json.dumps(each))
+
+
+def test_tests_of_rules_that_name_a_segment_run_with_the_segments_beside_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_segments(tmp_path, BETTER, REGULARS)
+    assert checked(tmp_path, capsys, comes_in=COMES_IN) == (0, ["rules: 3 files, 0 with errors, 2 tests hold"])
+    with_segments(tmp_path, {**REGULARS, "who": [{**REGULARS["who"][0], "value": 3}]})
+    code, lines = checked(tmp_path, capsys)
+    assert code == 1 and lines[0].startswith("comes-in.json: error: /tests/0/expect: the second visit: nothing fired")
+
+
+def test_segments_have_faults_and_cautions_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leaf: Document = {"field": "profile.a", "op": "is", "value": "x"}
+    nobody: Document = {"id": "never", "name": "x", "who": [leaf, {**leaf, "op": "is_not"}]}
+    circle = {**REGULARS, "who": [{"not": {"in_segment": "better"}}]}
+    with_segments(tmp_path, circle, BETTER, nobody, {**BETTER, "id": "wrong", "who": []})
+    code, lines = checked(tmp_path, capsys)
+    assert code == 1
+    assert [line.split(": ")[:3] for line in lines[:-1]] == [
+        ["segments/better.json", "error", "/who/0/in_segment"],
+        ["segments/never.json", "warning", "/who"],
+        ["segments/regulars.json", "error", "/who/0/not/in_segment"],
+        ["segments/wrong.json", "error", "/who"],
+    ]
+
+
+def test_a_segment_that_has_no_file_is_told_of_and_the_tests_are_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_segments(tmp_path, BETTER)
+    code, lines = checked(tmp_path, capsys, comes_in={**COMES_IN, "who": [{"in_segment": "vip"}]})
+    assert (code, lines) == (
+        0,
+        [
+            "segments/better.json: warning: /who/0/in_segment: regulars is no segment of these files",
+            "comes-in.json: warning: /who/0/in_segment: vip is no segment of these files, so that the tests of the"
+            " rule are not run here",
+            "rules: 2 files, 0 with errors, 0 tests hold",
+        ],
+    )
+
+
+def test_a_segment_is_there_before_whatever_names_it_and_goes_after_that() -> None:
+    written = [
+        RuleFile("a", "comes-in", COMES_IN, names=("better",)),
+        RuleFile("b", "better", BETTER, kind=SEGMENT, names=("regulars",)),
+        RuleFile("c", "regulars", REGULARS, kind=SEGMENT),
+    ]
+    steps = [(step.told, step.title()) for step in plan(written, {})]
+    made = "create and activate"
+    assert steps == [("segment regulars", made), ("segment better", made), ("comes-in", made)]
+
+    def ours(document: Document) -> Known:
+        return Known(1, "active", "ci", MARK, "", document, 1, "active")
+
+    known, segments = {"comes-in": ours(COMES_IN)}, {"better": ours(BETTER), "regulars": ours(REGULARS)}
+    assert [(step.told, step.title()) for step in plan([], known, segments, prune=True)] == [
+        ("comes-in", "retire"),
+        ("segment better", "retire"),
+        ("segment regulars", "retire"),
+    ]
+    assert plan(written, known, segments)[0].is_nothing, "a rule and a segment of one id are two things"
+    left = plan(written[:1], known, {"comes-in": ours(BETTER)})
+    assert [(step.told, step.title()) for step in left] == [("segment comes-in", "left"), ("comes-in", "as it is")]
 
 
 def test_a_folder_without_rules_is_one_line_and_a_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +168,7 @@ def test_the_service_is_named_by_the_environment_or_is_the_local_one() -> None:
     assert settings.company_zone({"DANGOL_COMPANY_ZONE": "Europe/Paris"}) == "Europe/Paris"
 
 
-def planned(document: Document, known: Known | None, status: str = "active", **how: bool) -> Step:
+def planned(document: Document, known: Known | None, status: str = "active", **how: Any) -> Step:
     file = RuleFile("three-visits.json", "three-visits", document, status)
     [step] = plan([file], {} if known is None else {"three-visits": known}, **how)
     return step

@@ -22,10 +22,10 @@ from services.profile.person import Customer, Definitions, Moment, Occurrence, c
 from services.profile.person.folding import CHAPTERS, OWN_NEWS
 from services.profile.person.points import Points, Standing
 from services.profile.person.private import is_private
-from services.rules.document import cautions, checking, rule_tests
+from services.rules.document import cautions, checking, rule_tests, segments
 from services.rules.document.language import Rule
-from services.rules.engine.snapshot import ENVELOPE
-from services.rules.library import SUBJECTS, TRAITS, Trigger, library
+from services.rules.engine.snapshot import ENVELOPE, Source
+from services.rules.library import SUBJECTS, TRAITS, ReadySegment, Trigger, library, ready_segments
 from services.rules.library.__main__ import PAGE
 from services.rules.library.page import BEGIN, tables
 from services.rules.library.shelf import read
@@ -35,6 +35,7 @@ ZONE = "Asia/Seoul"
 DEFINED = Definitions()
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 BY_THE_CLOCK = ("date", "dormancy", "absence", "deviation")
+each_segment = pytest.mark.parametrize("segment", ready_segments().values(), ids=ready_segments())
 each_trigger = pytest.mark.parametrize("trigger", library().values(), ids=library())
 
 
@@ -43,7 +44,9 @@ each_trigger = pytest.mark.parametrize("trigger", library().values(), ids=librar
 
 def test_every_subject_has_its_triggers_and_every_file_is_one() -> None:
     folder = PAGE.parents[1] / "services" / "rules" / "library"
-    found = {(path.parent.name, path.stem) for path in folder.rglob("*.json")}
+    beside = {(path.parents[1].name, path.stem) for path in folder.glob("*/segments/*.json")}
+    assert beside == {(each.subject, each.id) for each in ready_segments().values()}
+    found = {(path.parent.name, path.stem) for path in folder.rglob("*.json") if path.parent.name != "segments"}
     assert found == {(each.subject, each.id) for each in library().values()}
     assert {subject for subject, _ in found} == SUBJECTS.keys()
     assert len(found) >= 50
@@ -79,8 +82,36 @@ def test_no_two_triggers_have_one_name() -> None:
 @each_trigger
 def test_each_condition_of_a_trigger_is_one_that_its_tests_would_miss(trigger: Trigger) -> None:
     """A test that fires nothing shows little, unless it would fire if the trigger were any simpler."""
-    missed = [place for place, simpler in _simpler(trigger) if not rule_tests.faults(*_read(simpler), ZONE)]
+    missed = [place for place, simpler in _simpler(trigger) if not rule_tests.faults(*_read(simpler), ZONE, _beside())]
     assert not missed
+
+
+@each_segment
+def test_each_condition_of_a_segment_is_one_that_the_tests_of_its_triggers_would_miss(segment: ReadySegment) -> None:
+    document = dict(segment.document)
+    naming = [each for each in library().values() if segment.id in each.segments]
+    assert len(naming) > 1, "whom one trigger alone asks about needs no name"
+    assert {each.subject for each in naming} == {segment.subject}, "it lies beside all that name it"
+    simpler = dict(_simpler_parts(document))
+    for added in (-1, 1):
+        more = copy.deepcopy(document)
+        more["who"][-1]["value"] += added
+        simpler[f"value {added:+}"] = more
+    assert not [
+        place
+        for place, other in simpler.items()
+        if other["who"]
+        and not any(rule_tests.faults(*_read(dict(each.document)), ZONE, _beside(other)) for each in naming)
+    ]
+
+
+@each_segment
+def test_a_segment_is_one_of_which_nobody_has_to_be_warned(segment: ReadySegment) -> None:
+    read_back, _ = segments.read(dict(segment.document))
+    assert not cautions.of_segment(read_back)
+    assert segment.document["tags"] == [segment.subject]
+    sentence = segment.sentence
+    assert 60 <= len(sentence) <= 240 and sentence.endswith(".") and ". " not in sentence
 
 
 def test_the_page_is_made_of_the_documents() -> None:
@@ -104,14 +135,15 @@ def test_another_wording_is_another_text_and_another_layout_is_not(tmp_path: Pat
 
 @each_trigger
 def test_every_event_and_each_of_its_fields_is_one_that_channels_send(trigger: Trigger) -> None:
-    unknown = [f"{use.event}.{use.path}" for use in _uses(trigger.document) if not _is_sent(use)]
+    unknown = [f"{use.event}.{use.path}" for each in _written(trigger) for use in _uses(each) if not _is_sent(use)]
     assert not unknown
 
 
 @each_trigger
 def test_every_field_of_the_profile_is_one_that_events_fill_or_a_trait_that_is_asked_for(trigger: Trigger) -> None:
     given = {name for each in _given(trigger) for name in each.get("profile", {})}
-    assert not (_profile_fields(trigger.document) | given) - lived().values.keys() - TRAITS.keys()
+    named = set[str]().union(*map(_profile_fields, _written(trigger)))
+    assert not (named | given) - lived().values.keys() - TRAITS.keys()
 
 
 @each_trigger
@@ -155,11 +187,11 @@ def test_who_is_judged_by_the_clock_is_judged_by_nothing_that_fades_unseen(trigg
 
 @each_trigger
 def test_an_amount_stands_beside_its_currency(trigger: Trigger) -> None:
-    for conditions in _wheres(trigger.document):
+    for conditions in [each for document in _written(trigger) for each in _wheres(document)]:
         named = {each.get("field"): each for each in conditions}
         if {"event.amount", "event.price"} & named.keys():
             assert named["event.currency"]["value"] == "KRW"
-    for measure in _parts(trigger.document, "of"):
+    for measure in [each for document in _written(trigger) for each in _parts(document, "of")]:
         if measure.get("field") in ("event.amount", "event.price"):
             assert "event.currency" in {each["field"] for each in measure["where"]}
 
@@ -197,12 +229,24 @@ class Use(NamedTuple):
 
 
 def _checked(trigger: Trigger) -> checking.Checked:
-    return checking.read(dict(trigger.document), ZONE)
+    return checking.read(dict(trigger.document), ZONE, {id: each.body for id, each in ready_segments().items()})
+
+
+def _beside(instead: Document | None = None) -> list[Source]:
+    """The segments of the library, one of them worded otherwise."""
+    found = {id: dict(each.document) for id, each in ready_segments().items()}
+    found |= {} if instead is None else {instead["id"]: instead}
+    return [Source(msgspec.json.encode(each), 1) for each in found.values()]
 
 
 def _read(document: Document) -> tuple[Rule, bytes]:
     body = msgspec.json.encode(document)
     return msgspec.json.decode(body, type=Rule), body
+
+
+def _written(trigger: Trigger) -> list[Mapping[str, Any]]:
+    """Its document, and those of the segments that it rests on."""
+    return [trigger.document, *(ready_segments()[each].document for each in trigger.segments)]
 
 
 def _given(trigger: Trigger) -> Iterator[Document]:
@@ -234,7 +278,7 @@ def _wheres(document: Mapping[str, Any]) -> Iterator[list[Document]]:
 
 
 def _uses(document: Mapping[str, Any]) -> Iterator[Use]:
-    when = document["when"]
+    when = document.get("when", {})
     for part in _parts(document, "event"):
         if not isinstance(part["event"], str) or part["event"].startswith("event."):
             continue
@@ -247,7 +291,7 @@ def _uses(document: Mapping[str, Any]) -> Iterator[Use]:
     roots = {**dict(zip(("first", "second", "third", "fourth", "fifth"), picks, strict=False))}
     roots["event"] = picks[-1] if picks else when.get("measure", when)
     for path in [
-        *document["emit"].get("include", {}).values(),
+        *document.get("emit", {}).get("include", {}).values(),
         *(c["field"] for c in document.get("who", []) if "field" in c),
     ]:
         root, _, name = path.partition(".")
@@ -317,6 +361,17 @@ LEFT_OUT = (("when", "from"), ("when", "to"), ("limits", "cooldown"), ("limits",
 def _simpler(trigger: Trigger) -> Iterator[tuple[str, Document]]:
     """The document without one of its conditions, its limits, or of what its events have in common, each in turn."""
     whole = dict(trigger.document)
+    yield from _simpler_parts(whole)
+    for part, name in LEFT_OUT:
+        if whole[part].get(name, "once_per_occasion") != "once_per_occasion":
+            simpler = copy.deepcopy(whole)
+            del simpler[part][name]
+            yield f"{part}/{name}", simpler
+    for added in (-1, 1) if "reaches" in whole["when"] else ():
+        yield f"reaches {added:+}", {**whole, "when": {**whole["when"], "reaches": whole["when"]["reaches"] + added}}
+
+
+def _simpler_parts(whole: Document) -> Iterator[tuple[str, Document]]:
     for path, conditions in _lists(whole, ()):
         for at in range(len(conditions)):
             simpler = copy.deepcopy(whole)
@@ -325,13 +380,6 @@ def _simpler(trigger: Trigger) -> Iterator[tuple[str, Document]]:
                 part = part[name]
             del part[at]
             yield "/".join(map(str, (*path, at))), simpler
-    for part, name in LEFT_OUT:
-        if whole[part].get(name, "once_per_occasion") != "once_per_occasion":
-            simpler = copy.deepcopy(whole)
-            del simpler[part][name]
-            yield f"{part}/{name}", simpler
-    for added in (-1, 1) if "reaches" in whole["when"] else ():
-        yield f"reaches {added:+}", {**whole, "when": {**whole["when"], "reaches": whole["when"]["reaches"] + added}}
 
 
 def _lists(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:

@@ -14,11 +14,12 @@ from libs.common.auth import Principal, requires
 from libs.common.db import Database
 from libs.common.documents.kinds import READERS
 from libs.common.documents.views import VersionView
-from libs.common.errors import NotFound
+from libs.common.errors import Conflict, Fault, Invalid, NotFound
 from libs.common.web import Cursor, Document, Limit, Page, decode_cursor, etag, page_of
-from services.rules.document import checking
-from services.rules.library import SUBJECTS, Trigger, library
+from services.rules.document import checking, segments
+from services.rules.library import SUBJECTS, Trigger, library, ready_segments
 from services.rules.library.store import Copy, copies, note_of
+from services.rules.membership import store as membership
 
 _KIND = "rule"
 _READS = [Depends(requires(*READERS))]
@@ -38,8 +39,9 @@ class CopyView(BaseModel):
 
 
 class ListedTrigger(BaseModel):
-    """`sentence` says which moment it catches and why it matters; `traits` are those that the company has to deliver.
-    `text` marks the present wording of its document."""
+    """`sentence` says which moment it catches and why it matters; `traits` are those that the company has to deliver,
+    and `segments` those that it rests on, which are installed with it. `text` marks the present wording of its
+    document."""
 
     id: str
     name: str
@@ -47,16 +49,26 @@ class ListedTrigger(BaseModel):
     sentence: str
     kind: str
     traits: list[str]
+    segments: list[str]
     text: str
     installed: list[CopyView]
 
 
 class TriggerView(ListedTrigger):
-    """`document` is the rule as it would be installed. A version that is written with `note` beside it counts as this
-    text."""
+    """`document` is the rule as it would be installed, and `rests_on` are the segments as they would be. A version
+    that is written with `note` beside it counts as this text."""
 
     note: str
     document: dict[str, Any]
+    rests_on: list[dict[str, Any]]
+
+
+class InstalledView(VersionView):
+    """The rule; `segments` are those that it rests on, which have to be in force before it, and `copied` those of
+    them that were not there and are drafts now."""
+
+    segments: list[str]
+    copied: list[str]
 
 
 class Installation(Document):
@@ -73,21 +85,48 @@ def make_router(database: Database, company_zone: str) -> APIRouter:
     @router.post("/{id}/install", status_code=201, dependencies=[Depends(_WRITES)])
     async def install_trigger(
         id: TriggerId, response: Response, order: Installation | None = None, principal: Principal = Depends(_WRITES)
-    ) -> VersionView:
-        """Writes a trigger as a draft of the company's own; 409 when there is a rule of that id. What is installed is
-        never changed by the library."""
+    ) -> InstalledView:
+        """Writes a trigger as a draft of the company's own, and the segments that it rests on where there are none of
+        these ids; 409 when there is a rule of that id. What is installed is never changed by the library."""
         trigger = _wanted(shelf, id)
         rule_id = order.as_ if order is not None and order.as_ is not None else trigger.id
-        checked = await asyncio.to_thread(checking.read, {**trigger.document, "id": rule_id}, company_zone)
+        async with database.connection() as connection:
+            there = await membership.written(connection, in_force=False)
+        document, written = {**trigger.document, "id": rule_id}, _ready() | there
+        checked = await asyncio.to_thread(_checked, document, company_zone, written, there)
+        rests_on = sorted(segments.needed_by(checked.rule, checking.definitions(written)))
+        copied = [ready_segments()[each] for each in rests_on if each not in there]
         async with database.transaction() as tx:
+            for each in copied:
+                await documents.create_version(
+                    tx, segments.KIND, each.id, each.body, author=principal.subject, note=note_of(each), expected=0
+                )
             version = await documents.create_version(
                 tx, _KIND, rule_id, checked.body, author=principal.subject, note=note_of(trigger), expected=0
             )
         response.headers["ETag"] = etag(version.version)
         response.headers["Location"] = f"/v1/rules/{version.id}"
-        return VersionView.of(version)
+        shown = VersionView.of(version).model_dump()
+        return InstalledView(**shown, segments=rests_on, copied=[each.id for each in copied])
 
     return router
+
+
+def _ready() -> dict[str, bytes]:
+    return {id: each.body for id, each in ready_segments().items()}
+
+
+def _checked(document: Any, company_zone: str, written: checking.Written, there: checking.Written) -> checking.Checked:
+    """The rule, with the company's own segments where there are any of these ids."""
+    try:
+        return checking.read(document, company_zone, written)
+    except Invalid as error:
+        own = sorted(segments.needed_by(checking.shaped(document).rule, checking.definitions(written)) & there.keys())
+        if not own:
+            raise
+        told = f"Here {', '.join(own)} means something else than in the library, so that the tests of the trigger fail"
+        hint = "write its document, which GET /v1/library/{id} shows, to /v1/rules with a segment of another id"
+        raise Conflict(f"{told}; {hint}.", [Fault(each.pointer, each.detail) for each in error.errors]) from None
 
 
 def _add_reading(router: APIRouter, database: Database, shelf: Mapping[str, Trigger]) -> None:
@@ -111,7 +150,8 @@ def _add_reading(router: APIRouter, database: Database, shelf: Mapping[str, Trig
         trigger = _wanted(shelf, id)
         async with database.connection() as connection:
             told = _told(trigger, await copies(connection))
-        return TriggerView(**told, note=note_of(trigger), document=dict(trigger.document))
+        rests_on = [dict(ready_segments()[each].document) for each in trigger.segments]
+        return TriggerView(**told, note=note_of(trigger), document=dict(trigger.document), rests_on=rests_on)
 
 
 def _wanted(shelf: Mapping[str, Trigger], id: str) -> Trigger:
@@ -128,4 +168,4 @@ def _told(trigger: Trigger, known: Sequence[Copy]) -> dict[str, Any]:
         if each.trigger == trigger.id
     ]
     told = {name: value for name, value in trigger._asdict().items() if name != "document"}
-    return {**told, "traits": list(trigger.traits), "installed": installed}
+    return {**told, "traits": list(trigger.traits), "segments": list(trigger.segments), "installed": installed}

@@ -29,9 +29,13 @@ _RULE = "rule"
 
 
 class SegmentView(VersionView):
-    """`people` are in the segment now; null while no version of it is in force."""
+    """`people` were in the segment at `counted_at`; null while no version of it is in force, or before the first count.
+
+    Up to a thousand are counted now, more of them now and then.
+    """
 
     people: int | None = None
+    counted_at: datetime | None = None
 
 
 class MemberView(BaseModel):
@@ -66,7 +70,8 @@ class MovesOfDay(BaseModel):
 class SegmentStats(BaseModel):
     segment_id: str
     zone: str
-    people: int
+    people: int | None
+    counted_at: datetime | None
     odd_values: int
     days: list[MovesOfDay] = Field(default_factory=list)
 
@@ -119,8 +124,8 @@ class _Shelf:
 
     async def shown(self, connection: Any, version: DocumentVersion) -> VersionView:
         live = version.id in await membership.written(connection, in_force=True)
-        people = await membership.count(connection, version.id) if live else None
-        return SegmentView(**VersionView.of(version).model_dump(), people=people)
+        found = await membership.people(connection, version.id) if live else None
+        return SegmentView(**VersionView.of(version).model_dump(), **_counted(found))
 
     async def _checked(self, document: Any) -> tuple[segments.Segment, bytes]:
         checking.require_bounded(document)
@@ -139,16 +144,17 @@ async def confirm(tx: Tx, switched: DocumentVersion) -> None:
     known = {each.id: segments.decode(each.body) for each in live if each.kind == KIND}
     if switched.status in ("active", "paused"):
         segments.require_references(known[switched.id], known, "is not in force; activate it first")
+    chains: segments.Chains = {}
     for segment in known.values():
         # An edit may close a circle, or make a chain too long, that begins elsewhere.
         if segment.id != switched.id and switched.id in known:
-            _require_chain(segment, known)
+            _require_chain(segment, known, chains)
     if switched.id not in known:
         _require_unnamed(switched.id, [language.decode(each.body) for each in live if each.kind == _RULE], known)
 
 
-def _require_chain(segment: segments.Segment, known: segments.Definitions) -> None:
-    if found := segments.reference_faults(segment, known):
+def _require_chain(segment: segments.Segment, known: segments.Definitions, chains: segments.Chains) -> None:
+    if found := segments.reference_faults(segment, known, chains=chains):
         raise Conflict(f"The segment {segment.id} names it, and {found[0].detail}.")
 
 
@@ -186,8 +192,8 @@ def _add_members(router: APIRouter, database: Database, rules: SnapshotWatcher[S
         async with database.connection() as connection:
             await reading.get(connection, KIND, id)
             found = await store.outcomes(connection, segment_figures(id), since)
-            people = await membership.count(connection, id)
-        return _stats(id, zone.key, people, [since + timedelta(days=each) for each in range(days)], found)
+            counted = await membership.people(connection, id)
+        return _stats(id, zone.key, counted, [since + timedelta(days=each) for each in range(days)], found)
 
     @router.get("/customers/{customer_id}/segments", dependencies=guarded, tags=["segments"])
     async def segments_of_customer(customer_id: CustomerId) -> Belongings:
@@ -199,7 +205,13 @@ def _add_members(router: APIRouter, database: Database, rules: SnapshotWatcher[S
         return Belongings(items=[BelongingView(**each._asdict()) for each in found])
 
 
-def _stats(id: str, zone: str, people: int, days: list[date], found: list[tuple[date, str, int]]) -> SegmentStats:
+def _counted(found: membership.Counted | None) -> dict[str, Any]:
+    return found._asdict() if found is not None else {"people": None, "counted_at": None}
+
+
+def _stats(
+    id: str, zone: str, counted: membership.Counted | None, days: list[date], found: list[tuple[date, str, int]]
+) -> SegmentStats:
     moves = {day: MovesOfDay(day=day) for day in days}
     odd = 0
     for day, outcome, count in found:
@@ -207,4 +219,4 @@ def _stats(id: str, zone: str, people: int, days: list[date], found: list[tuple[
             odd += count
         elif day in moves and outcome in MovesOfDay.model_fields:
             setattr(moves[day], outcome, count)
-    return SegmentStats(segment_id=id, zone=zone, people=people, odd_values=odd, days=list(moves.values()))
+    return SegmentStats(segment_id=id, zone=zone, **_counted(counted), odd_values=odd, days=list(moves.values()))

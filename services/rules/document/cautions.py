@@ -228,6 +228,12 @@ def _unreachable(when: MeasureWhen) -> Findings:
             f"a {when.measure.of} is never below {when.reaches:g}, so it never reaches it and the rule can never fire"
         )
         yield "/when/reaches", told
+    if when.measure.over.skip is not None:
+        told = (
+            f"leaves out the newest {when.measure.over.skip}, the event that has just come in with them: only one that "
+            "comes in as late as that can reach the threshold; ask for it in who, at another event"
+        )
+        yield "/when/measure/over/skip", told
 
 
 def _change(when: ChangeWhen, rule: Rule) -> Findings:

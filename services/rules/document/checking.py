@@ -81,12 +81,12 @@ def require_bounded(document: Any) -> None:
 
 
 def _conditions_in(document: Any) -> int:
-    """Objects that name an operator, wherever they stand but in data of tests."""
+    """Objects that name an operator or a segment, wherever they stand but in data of tests."""
     count, waiting = 0, [document]
     while waiting:
         each = waiting.pop()
         if isinstance(each, dict):
-            count += isinstance(each.get("op"), str)
+            count += isinstance(each.get("op"), str) or isinstance(each.get("in_segment"), str)
             waiting.extend(inner for name, inner in each.items() if name != "tests")
         elif isinstance(each, list):
             waiting.extend(each)

@@ -95,28 +95,42 @@ def named_by(document: Rule | Segment) -> list[tuple[str, str]]:
     return [("/when/segment", when.segment), *found] if isinstance(when, SegmentWhen) else found
 
 
-def reference_faults(document: Rule | Segment, known: Definitions, how: str = "is no segment") -> list[Fault]:
-    """What is wrong with the segments that a document names; `how` says what those are that are not known."""
-    trail = (document.id,) if isinstance(document, Segment) else ()
+Chains = dict[tuple[str, int], str]
+"""What is wrong with the chains that begin with a segment that many deep; each is walked once, however often named."""
+
+
+def reference_faults(
+    document: Rule | Segment, known: Definitions, how: str = "is no segment", chains: Chains | None = None
+) -> list[Fault]:
+    """What is wrong with the segments that a document names; `how` says what those are that are not known.
+
+    `chains` may be shared by documents that are `known` themselves.
+    """
+    trail, chains = (document.id,) if isinstance(document, Segment) else (), {} if chains is None else chains
     found = []
     for pointer, id in named_by(document):
         if id not in known and id not in trail:
             near = [each for each in sorted(known) if each.startswith(id[:3])][:3]
             hint = f"; there is {', '.join(near)}" if near else ""
             found.append(Fault(pointer, f"{id} {how}{hint}"))
-        elif fault := _chain_fault(id, known, trail):
+        elif fault := chain_fault(id, known, trail, chains):
             found.append(Fault(pointer, fault))
     return found
 
 
-def _chain_fault(id: str, known: Definitions, trail: tuple[str, ...]) -> str:
+def chain_fault(id: str, known: Definitions, trail: tuple[str, ...], chains: Chains) -> str:
+    """Empty where nothing is wrong; `trail` is what has been gone through before."""
     if id in trail:
         return f"goes round in a circle: {' > '.join((*trail, id))}"
     if len(trail) >= DEEP_MAX:
         return f"has more than {DEEP_MAX} segments within one another: {' > '.join((*trail, id))}"
-    inner = known.get(id)
-    faults = (_chain_fault(each, known, (*trail, id)) for _, each in (named_by(inner) if inner is not None else ()))
-    return next((each for each in faults if each), "")
+    at = (id, len(trail))
+    if at not in chains:
+        inner = known.get(id)
+        names = dict.fromkeys(each for _, each in (named_by(inner) if inner is not None else ()))
+        faults = (chain_fault(each, known, (*trail, id), chains) for each in names)
+        chains[at] = next((each for each in faults if each), "")
+    return chains[at]
 
 
 def require_references(document: Rule | Segment, known: Definitions, how: str = "is no segment") -> None:

@@ -42,6 +42,8 @@ class Sight(NamedTuple):
     at_ms: int | None = None
     """The moment; None where it is not known."""
     zone: ZoneInfo = UTC
+    told: dict[str, bool | None] | None = None
+    """The segments that were looked into already: each is told at length once."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Judged:
 
 
 def judge_all(conditions: Sequence[Condition], sight: Sight) -> list[Judged]:
-    return [judge(each, sight) for each in conditions]
+    seen = sight if sight.told is not None else sight._replace(told={})
+    return [judge(each, seen) for each in conditions]
 
 
 def all_hold(judged: Sequence[Judged]) -> bool | None:
@@ -107,16 +110,24 @@ def _not(condition: Condition, inner: Judged) -> Judged:
 
 def _segment(condition: Condition, id: str, sight: Sight) -> Judged:
     """The conditions of the segment, judged as if they stood here."""
+    told = {} if sight.told is None else sight.told
+    if id in told:
+        return Judged(_document(condition), told[id], f"{_whether(told[id], id)}, see above")
     found = sight.within(id) if sight.within is not None else None
     if found is None:
         return Judged(_document(condition), None, f"what the segment {id} means is not known")
-    inner = judge_all(*found)
-    holds = all_hold(inner)
-    told = f"{'is' if holds else 'is not'} in the segment {id}"
-    if holds is None:
-        told = f"whether they are in the segment {id} is not known"
+    conditions, seen = found
+    inner = judge_all(conditions, seen._replace(told=told))
+    holds = told[id] = all_hold(inner)
+    said = _whether(holds, id)
     why = "; ".join(each.detail for each in inner if each.holds is False)
-    return Judged(_document(condition), holds, f"{told}: {why}" if why else told, inner=inner)
+    return Judged(_document(condition), holds, f"{said}: {why}" if why else said, inner=inner)
+
+
+def _whether(holds: bool | None, id: str) -> str:
+    if holds is None:
+        return f"whether they are in the segment {id} is not known"
+    return f"{'is' if holds else 'is not'} in the segment {id}"
 
 
 def _changed_within(condition: Condition, path: str, sight: Sight) -> Judged:

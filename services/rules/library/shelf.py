@@ -1,4 +1,4 @@
-"""Which triggers are in the library, what does each catch, and which text of it is this?"""
+"""Which triggers and segments are in the library, what does each catch, and which text of it is this?"""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from services.rules.document import segments
+from services.rules.document.language import Rule
 from services.rules.library.traits import TRAITS
 
 _FOLDER: Final = Path(__file__).parent
@@ -33,8 +35,24 @@ SUBJECTS: Final[Mapping[str, str]] = {
 """By the name of the folder, in the order in which people read them."""
 
 
+class ReadySegment(NamedTuple):
+    """`sentence` says who is in it and why it matters. `text` marks the wording, as that of a trigger does."""
+
+    id: str
+    name: str
+    subject: str
+    sentence: str
+    text: str
+    document: Mapping[str, Any]
+
+    @property
+    def body(self) -> bytes:
+        return msgspec.json.encode(self.document)
+
+
 class Trigger(NamedTuple):
-    """`sentence` says which moment is caught and why it matters. `traits` are those that the company has to deliver.
+    """`sentence` says which moment is caught and why it matters. `traits` are those that the company has to deliver,
+    and `segments` the library's own that it rests on, directly or not.
 
     `text` marks the wording of the document: another one is another text, however it is laid out.
     """
@@ -45,8 +63,16 @@ class Trigger(NamedTuple):
     sentence: str
     kind: str
     traits: tuple[str, ...]
+    segments: tuple[str, ...]
     text: str
     document: Mapping[str, Any]
+
+
+@cache
+def ready_segments() -> Mapping[str, ReadySegment]:
+    """All segments by id, in the order of their ids. Whatever names one lies in the folder of the same subject."""
+    found = [_segment(path) for subject in SUBJECTS for path in (_FOLDER / subject / "segments").glob("*.json")]
+    return {each.id: each for each in sorted(found)}
 
 
 @cache
@@ -59,7 +85,10 @@ def library() -> Mapping[str, Trigger]:
 def read(path: Path) -> Trigger:
     """The trigger in a file; its folder is its subject."""
     document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    named = set(_profile_fields({name: value for name, value in document.items() if name != "tests"}))
+    rests_on = _rests_on(document)
+    parts = [{name: value for name, value in document.items() if name != "tests"}]
+    parts += [dict(ready_segments()[id].document) for id in rests_on]
+    named = set(_profile_fields(parts))
     return Trigger(
         document["id"],
         document["name"],
@@ -67,9 +96,25 @@ def read(path: Path) -> Trigger:
         document["note"],
         document["when"]["type"],
         tuple(sorted(named & TRAITS.keys())),
-        hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()[:_TEXT_LENGTH],
+        rests_on,
+        _text(document),
         document,
     )
+
+
+def _segment(path: Path) -> ReadySegment:
+    document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    subject = path.parents[1].name
+    return ReadySegment(document["id"], document["name"], subject, document["note"], _text(document), document)
+
+
+def _rests_on(document: Mapping[str, Any]) -> tuple[str, ...]:
+    known = {id: segments.decode(each.body) for id, each in ready_segments().items()}
+    return tuple(sorted(segments.needed_by(msgspec.convert(document, Rule), known)))
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()[:_TEXT_LENGTH]
 
 
 def _profile_fields(value: Any) -> Iterator[str]:

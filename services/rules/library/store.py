@@ -6,7 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from libs.common.documents import Connection
-from services.rules.library.shelf import Trigger
+from services.rules.library.shelf import ReadySegment, Trigger
 
 _BEGINS: Final = "From the library: "
 _NOTE: Final = re.compile(rf"{_BEGINS}([a-z0-9-]{{3,64}}), text ([0-9a-f]{{12}})\b")
@@ -21,9 +21,9 @@ class Copy(NamedTuple):
     text: str
 
 
-def note_of(trigger: Trigger) -> str:
+def note_of(copied: Trigger | ReadySegment) -> str:
     """What stands beside a version that holds this text; whoever takes it over by hand writes the same."""
-    return f"{_BEGINS}{trigger.id}, text {trigger.text}"
+    return f"{_BEGINS}{copied.id}, text {copied.text}"
 
 
 async def copies(connection: Connection) -> list[Copy]:

@@ -21,10 +21,22 @@ CREATE TABLE segment_member (
     version     integer     NOT NULL,
     PRIMARY KEY (unit, segment_id, customer_id)
 );
-CREATE INDEX segment_member_person ON segment_member (segment_id, person_id, judged_ms DESC, customer_id);
+CREATE INDEX segment_member_person ON segment_member (segment_id, person_id, judged_ms DESC, customer_id)
+    INCLUDE (inside);
 CREATE INDEX segment_member_customer ON segment_member (customer_id);
+"""
+
+# How many people were in a segment when they were counted last, and how long that took.
+_SEGMENT_COUNT = """
+CREATE TABLE segment_count (
+    segment_id   text             COLLATE "C" PRIMARY KEY,
+    people       bigint           NOT NULL,
+    counted_at   timestamptz      NOT NULL,
+    took_seconds double precision NOT NULL
+);
 """
 
 
 def upgrade() -> None:
     op.execute(_SEGMENT_MEMBER)
+    op.execute(_SEGMENT_COUNT)
