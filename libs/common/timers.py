@@ -88,6 +88,14 @@ async def pop(tx: Tx, worker: str, unit: int, clock: datetime, now: datetime, co
     return sorted(found, key=lambda timer: (timer.due, timer.key))
 
 
+async def is_due(tx: Tx, worker: str, unit: int, clock: datetime) -> bool:
+    """Whether a gated timer waits that may fire by `clock`."""
+    found: bool = await tx.fetchval(
+        "SELECT EXISTS (SELECT FROM timer WHERE worker = $1 AND unit = $2 AND gated AND due <= $3)", worker, unit, clock
+    )
+    return found
+
+
 async def soonest(connection: Any, worker: str, units: Sequence[int]) -> dict[tuple[int, bool], datetime]:
     """When the first timer of each unit is due, by unit and whether it is gated; absent where there is none."""
     rows = await connection.fetch(

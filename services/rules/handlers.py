@@ -19,6 +19,7 @@ from libs.common.unit import Message, UnitTx
 from services.rules import restoring, store
 from services.rules.backtest import store as backtests
 from services.rules.engine import firing, matching, segments, state
+from services.rules.engine.compiled import segment_figures
 from services.rules.engine.firing import Effects, Expiry
 from services.rules.engine.snapshot import Snapshot
 from services.rules.engine.state import State
@@ -97,11 +98,11 @@ class Matching:
                 touched.add(event.customer_id)
         _note_oddities(snapshot, out)
         await self._save(tx, views, touched, out, busy=len(batch) >= self._batch_max)
-        forgotten = await self._forget(erased, tx) if erased else ()
-        await self._warming.hear(tx, batch)
+        forgotten = await self._forget(erased, snapshot, tx) if erased else ()
+        await self._warming.hear(tx, snapshot, batch)
         return [*out.triggers, *out.moves, *forgotten]
 
-    async def _forget(self, erased: Sequence[str], tx: UnitTx) -> Sequence[Fact]:
+    async def _forget(self, erased: Sequence[str], snapshot: Snapshot, tx: UnitTx) -> Sequence[Fact]:
         """Nothing comes after the last event of a customer, so nothing of them is kept."""
         views, waiting = await self._load(tx, erased, ()), _waiting(tx)
         timers = {each: firing.timer_keys(views.own(each)) for each in sorted(set(erased))}
@@ -110,7 +111,7 @@ class Matching:
         logged = await store.forget_triggers(tx, timers)
         listed = await membership.forget(tx, timers)
         await backtests.forget(tx, timers, tx.now)
-        await self._warming.forget(tx, list(timers))
+        await self._warming.forget(tx, snapshot, list(timers))
         for customer_id in timers:
             views.forget(customer_id)
             waiting.note(customer_id, False)
@@ -133,20 +134,29 @@ class Matching:
             own = views.own(each.customer_id)
             matching.expire(snapshot, each, own, views.linked(own.linked, own.customer_id), out)
         await self._save(tx, views, wanted, out)
-        if absorbs:
-            await self._absorb(snapshot, tx)
-        return [*spread, *out.triggers, *out.moves]
+        absorbed = await self._absorb(snapshot, tx) if absorbs else []
+        return [*spread, *out.triggers, *out.moves, *absorbed]
 
-    async def _absorb(self, snapshot: Snapshot, tx: UnitTx) -> None:
+    async def _absorb(self, snapshot: Snapshot, tx: UnitTx) -> Sequence[Fact]:
         """The next customers of whom the past has told something to rules that are new."""
         taken = await self._warming.take(tx, snapshot)
-        if taken is not None:
-            linked = {each for earlier in taken.states.values() for each in earlier.linked}
-            views, out = await self._load(tx, taken.states, linked), Effects()
-            for customer_id, earlier in taken.states.items():
-                others = views.linked(earlier.linked, customer_id)
-                self._warming.absorb(tx, snapshot, taken, views.own(customer_id), others, out)
-            await self._save(tx, views, taken.states, out)
+        if taken is None:
+            return []
+        linked = {each for earlier in taken.states.values() for each in earlier.linked}
+        views, out = await self._load(tx, taken.states, linked), Effects()
+        learning = [id for id in snapshot.segments if segment_figures(id) in taken.rules]
+        through: list[str] = []
+        for customer_id, earlier in taken.states.items():
+            if through and taken.pace.enough:
+                break
+            own, others = views.own(customer_id), views.linked(earlier.linked, customer_id)
+            before = segments.inside(learning, (own, *others))
+            await self._warming.absorb(tx, snapshot, taken, own, others, out)
+            through.append(customer_id)
+            segments.tell_of_past(snapshot, before, (own, *others), out)
+        await self._warming.took(tx, through)
+        await self._save(tx, views, through, out)
+        return [*out.triggers, *out.moves]
 
     async def _fan_out(self, snapshot: Snapshot, tx: UnitTx) -> Sequence[Fact]:
         """The next customers whom events without a person may concern."""
@@ -166,7 +176,7 @@ class Matching:
             raise NotCaughtUp(f"the rules here are at snapshot {current.number}, this unit is at {tx.snapshot}")
         before, tx.snapshot = tx.snapshot, current.number
         if before != current.number:
-            await self._warming.follow(tx, before, current.number, tx.cache.get(_SNAPSHOT), current.content)
+            await self._warming.follow(tx, before, current.number, current.content)
             # A segment may be in force no more.
             tx.cache[_SWEPT] = None
         tx.cache[_SNAPSHOT] = current.content

@@ -244,3 +244,25 @@ async def test_somebody_falls_out_at_midnight_when_nothing_happens(place: Place)
         [fired] = await place.triggers(1)
         assert fired.trigger == "vip.lost"
         await members(client)
+
+
+async def test_whom_the_past_makes_a_member_is_told_of_as_somebody_to_whom_nothing_happened(place: Place) -> None:
+    before, comes_later = new_customer(0), new_customer(1)
+    regulars: Document = {**VIP, "who": VIP["who"][0]["any"][1:]}
+    async with running(place) as client:
+        # Units have to know what there was before.
+        await activate(client, VISITS)
+        for customer, number in ((before, 3), (comes_later, 2)):
+            for _ in range(number):
+                await place.give(customer, "visit", profile={})
+        assert told(await place.triggers(1)) == [("call.adviser", before)]
+        await put_in_force(client, regulars)
+        await activate(client, ENTERS)
+        # Of `before` no event comes any more.
+        await members(client, before)
+        await until(client, "/v1/segments/vip/stats", lambda found: found["days"][-1]["joined"] == 1)
+        await place.give(comes_later, "visit", profile={})
+        found = told(await place.triggers(1))
+        assert ("vip.welcome", before) not in found and ("vip.welcome", comes_later) in found
+        await members(client, before, comes_later)
+    assert await moves(place, 2) == [(before, "in", False), (comes_later, "in", True)]

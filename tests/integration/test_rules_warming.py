@@ -149,6 +149,56 @@ async def test_what_comes_in_while_the_past_is_read_counts_once(place: Place, mo
         assert await place.triggers(0) == [], "the fourth"
 
 
+async def test_what_comes_due_while_the_past_is_read_fires_when_it_is_known(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warming_jobs, "BESIDE_MESSAGES_MAX", 0)
+    who = await given(place)
+    await place.tell_clock()
+    async with running(place) as client:
+        await activate(client, DORMANT)
+        async with questions(place, 2):
+            await place.tell_clock(ahead_seconds=60)
+        await learned(client, place, "silent-for-long")
+        assert told(await place.triggers(1)) == [("silent-for-long", who["quiet"])]
+        await place.tell_clock(ahead_seconds=120)
+        assert await place.triggers(0) == [], "it is told once"
+
+
+async def test_rules_that_are_read_for_together_know_whoever_came_between_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warming_jobs, "RETRY_SECONDS", (0.1, 0.2))
+    whole, is_there = reading.read, False
+
+    async def unlucky(*given: Any) -> None:
+        if not is_there:
+            raise BrokerAway("nobody there")
+        await whole(*given)
+
+    monkeypatch.setattr(warming_jobs, "read", unlucky)
+    who, later, between = await given(place), {**QUOTED, "id": "quote-then-call"}, new_customer(0)
+    later["when"] = {**QUOTED["when"], "steps": [{"event": "quote"}, {"event": "call"}]}
+    async with running(place) as client:
+        await activate(client, QUOTED)
+        async with questions(place, 2):
+            await place.give(between, "quote")
+            await place.give(new_customer(1), "quote")
+        await asyncio.sleep(1)
+        await activate(client, later)
+        async with asyncio.timeout(SECONDS_MAX):
+            while "dangol_rules_warming_failing_units 2.0" not in (await client.get("/metrics")).text:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(3)
+        is_there = True
+        await learned(client, place, "quote-then-visit", "quote-then-call")
+        for customer in (between, who["quoted"]):
+            await place.give(customer, "call")
+        assert told(await place.triggers(2)) == sorted(
+            ("quote-then-call", customer) for customer in (between, who["quoted"])
+        )
+
+
 async def test_a_rule_that_was_paused_or_only_edited_has_nothing_to_learn(place: Place) -> None:
     who = await given(place)
     async with running(place) as client:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from collections import Counter
+from typing import Any, get_args
 
 import msgspec
 
 from libs.common.events import Change
-from services.rules.engine import matching, state
+from services.rules.document.language import When
+from services.rules.engine import matching, segments, state
 from services.rules.engine.firing import Effects, Expiry
 from services.rules.engine.snapshot import Snapshot, Source, compile_snapshot
 from services.rules.engine.state import Aggregate, State
@@ -19,18 +21,28 @@ DAY_MS = 86_400_000
 START_MS = 1_772_000_000_000
 YEAR = 365
 PER_DAY = 3
-VISITS = {"of": "count", "event": "visit", "over": {"last": "30d"}}
+VISITS = {"of": "count", "event": "visit", "over": {"last": "3d"}}
 SPENT = {"of": "sum", "event": "purchase", "field": "event.amount", "over": {"last": "7d"}}
 KINDS: dict[str, dict[str, Any]] = {
-    "measure": {"measure": VISITS, "reaches": 3},
+    "measure": {"measure": VISITS, "reaches": 5},
     "sequence": {"steps": [{"event": "visit"}, {"event": "purchase"}], "within": "3d"},
     "absence": {"after": {"event": "cart_add"}, "no": {"event": "purchase"}, "for": "2d", "same": ["basket"]},
     "change": {"field": "profile.tier"},
     "date": {"field": "profile.ends_on", "every": "year"},
-    "dormancy": {"no": {"event": "purchase"}, "for": "30d"},
+    "dormancy": {"no": {"event": "purchase"}, "for": "2d"},
     "deviation": {"measure": SPENT, "against": {"periods": 3}, "by_percent": 50},
     "event": {"event": "visit"},
+    "segment": {"segment": "regulars", "moves": "in"},
 }
+REGULARS: dict[str, Any] = {
+    "id": "regulars",
+    "name": "x",
+    "who": [
+        {"measure": {"of": "count", "event": "purchase", "over": {"last": "3d"}}, "op": "at_least", "value": 4},
+        {"not": {"field": "profile.ends_on", "op": "changed_within", "value": "12h"}},
+    ],
+}
+"""Somebody comes in and falls out every few days, by events and at night."""
 
 
 def everything() -> Snapshot:
@@ -45,7 +57,8 @@ def everything() -> Snapshot:
         }
         for kind, when in KINDS.items()
     ]
-    return compile_snapshot([Source(msgspec.json.encode(each), 1) for each in made], "Asia/Seoul")
+    sources = [Source(msgspec.json.encode(each), 1) for each in made]
+    return compile_snapshot(sources, "Asia/Seoul", [Source(msgspec.json.encode(REGULARS), 1)])
 
 
 class Life:
@@ -55,12 +68,13 @@ class Life:
         self.snapshot, self.chance = snapshot, random.Random(seed)
         self.body = state.encode(State("c"))
         self.timers: dict[str, tuple[int, bytes]] = {}
-        self.fired = 0
+        self.fired: Counter[str] = Counter()
+        self.moved: Counter[str] = Counter()
 
     def day(self, number: int) -> None:
         for at in range(PER_DAY):
             now_ms = START_MS + number * DAY_MS + at * DAY_MS // PER_DAY
-            self._expire(now_ms)
+            self.expire(now_ms)
             kind = self.chance.choice(("visit", "purchase", "cart_add"))
             data = {"amount": self.chance.randrange(100), "basket": self.chance.randrange(1_000)}
             late_ms = self.chance.choice((0, 0, 0, 2 * DAY_MS, 20 * DAY_MS))
@@ -73,7 +87,7 @@ class Life:
             matching.step(self.snapshot, given, hit, own, (), out)
             self._took(own, out)
 
-    def _expire(self, now_ms: int) -> None:
+    def expire(self, now_ms: int) -> None:
         while due := min(((due, key) for key, (due, _) in self.timers.items() if due <= now_ms), default=None):
             expiry = msgspec.msgpack.decode(self.timers.pop(due[1])[1], type=Expiry)
             own, out = state.decode(self.body), Effects()
@@ -81,12 +95,19 @@ class Life:
             self._took(own, out)
 
     def _took(self, own: State, out: Effects) -> None:
+        # As the service does: what is written to the list of members is no more due.
+        segments.listing(self.snapshot, own, out)
         own.sweep()
         self.body = state.encode(own)
         for key in out.cancelled:
             self.timers.pop(key, None)
         self.timers |= {due.key: (due.due_ms, due.payload) for due in out.timers.values()}
-        self.fired += len(out.triggers)
+        self.fired.update(each.rule_id for each in out.triggers)
+        self.moved.update(each.moved for each in out.moves)
+
+
+def test_no_kind_is_left_out() -> None:
+    assert KINDS.keys() == {each.__struct_config__.tag for each in get_args(When)}
 
 
 def test_a_busy_year_leaves_no_more_behind_than_its_first_months() -> None:
@@ -95,10 +116,11 @@ def test_a_busy_year_leaves_no_more_behind_than_its_first_months() -> None:
         life.day(number)
         sizes_kept.append(len(life.body))
         timers_kept.append(len(life.timers))
-    assert life.fired > YEAR / 5, "hardly anything happened"
+    assert life.fired.keys() == {f"some-{kind}" for kind in KINDS}, "a kind that never fires proves nothing"
+    assert min(life.moved["in"], life.moved["out"]) > YEAR / 20, "hardly anybody moved"
     assert max(sizes_kept[-90:]) <= 1.1 * max(sizes_kept[60:180])
-    # Three standing rules, and carts of the last two days.
-    assert max(timers_kept) <= 3 + 3 * PER_DAY
+    # Three standing rules, a look at the segment in the night, and carts of the last two days.
+    assert max(timers_kept) <= 3 + 1 + 3 * PER_DAY
 
 
 def test_of_somebody_who_went_silent_nothing_is_left_in_the_end() -> None:
@@ -107,6 +129,11 @@ def test_of_somebody_who_went_silent_nothing_is_left_in_the_end() -> None:
         life.day(number)
     own = state.decode(life.body)
     assert own.aggregates and own.sequences and own.memories and own.seen
+    assert own.memberships["regulars"].due_ms, "somebody is looked at in the night"
+    for number in range(30, 60):
+        life.expire(START_MS + number * DAY_MS)
+    own = state.decode(life.body)
+    assert not own.memberships and not any(key.startswith("segment:") for key in life.timers)
     # The date comes every year, so its appointment is what remains.
     own.appointments = {}
     own.absences = {}

@@ -254,3 +254,78 @@ def test_a_trigger_is_retraced_by_the_segment_as_it_was() -> None:
     grounds = Grounds([], {"profile.tier": "gold"}, [2.0], {}, {"vip": 3})
     found = retracing.retrace(rule, grounds, segments={"vip": decode(msgspec.json.encode(segment(GOLD, BUYS))).who})
     assert found.who[0].holds and [each.holds for each in found.who[0].inner] == [True, True]
+
+
+def test_another_name_of_an_inner_segment_is_no_new_definition_of_the_outer_one() -> None:
+    def about(name: str, version: int, began: int, who: Document = BUYS) -> int:
+        inner = {**segment(who, id="inner"), "name": name}
+        outer = msgspec.json.encode(segment({"in_segment": "inner"}))
+        sources = [Source(msgspec.json.encode(inner), version, began=began), Source(outer, 1, began=2)]
+        return compile_snapshot([], "UTC", sources).segments["vip"].about
+
+    assert about("x", 1, 1) == about("another name", 2, 1)
+    assert about("x", 1, 1) != about("x", 1, 3), "it was out of force for a while"
+    assert about("x", 1, 1) != about("x", 1, 1, GOLD)
+
+
+def repeating(times: int) -> list[Document]:
+    """Five segments, each of which names the one within it so many times."""
+    asked = [[{"in_segment": f"s-{n - 1}"}] * times if n else [BUYS] for n in range(5)]
+    return [segment({"any": each}, id=f"s-{n}") for n, each in enumerate(asked)]
+
+
+def test_a_segment_that_is_named_again_and_again_is_looked_into_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    named_by = segments.named_by
+
+    def counted(document: Any) -> list[tuple[str, str]]:
+        looks.append(document.id)
+        assert len(looks) < 100, "it grows with the power of the depth"
+        return named_by(document)
+
+    monkeypatch.setattr(segments, "named_by", counted)
+    known = {each["id"]: decode(msgspec.json.encode(each)) for each in repeating(6)}
+    for each in known.values():
+        segments.require_references(each, known)
+    life = Member({"type": "event", "event": "purchase"}, *repeating(6), who=[{"in_segment": "s-4"}])
+    rule = life.snapshot.rules["some-rule"]
+    assert len(rule.worths) == 1 and set(rule.named) == set(known)
+    asked: list[object] = []
+    (gauge, _) = next(iter(rule.panes.values()))
+    monkeypatch.setattr(type(gauge), "value", lambda *given: asked.append(given))
+    found = progress.explain(
+        life.snapshot,
+        validation.read(msgspec.json.decode(life.versions[-1].body)),
+        [State("c")],
+        Known(),
+        clock.from_ms(at("2026-03-01 09:00")),
+    )
+    assert len(msgspec.json.encode(found)) < 50_000
+    life.event("purchase", "2026-03-01 09:00")
+    assert 0 < len(asked) <= 2 * 6, "each segment, and the rule, before and after the event"
+
+
+def test_what_was_found_out_about_a_segment_holds_for_one_look_alone() -> None:
+    twice = [{"any": [{"in_segment": "vip"}, {"not": {"in_segment": "vip"}}]}, {"in_segment": "vip"}]
+    life = Member({"type": "event", "event": "purchase"}, segment(BUYS), who=twice)
+    fired = [len(life.event("purchase", f"2026-03-01 {hour}:00")) for hour in (10, 11, 12)]
+    assert fired == [0, 1, 1]
+
+
+def test_a_trigger_is_retraced_where_a_segment_with_measures_is_named_twice() -> None:
+    more = {**BUYS, "measure": {**BUYS["measure"], "of": "sum", "field": "event.amount"}, "value": 50}
+    who = [{"in_segment": "vip"}, {"not": {"not": {"in_segment": "vip"}}}, more]
+    given = {"type": "event", "event": "purchase"}
+    rule = validation.read({"id": "some-rule", "name": "x", "when": given, "who": who, "emit": {"trigger": "a.b"}})
+    found = retracing.retrace(rule, Grounds([], {}, [2.0, 70.0]), segments={"vip": decode_one(segment(BUYS)).who})
+    assert [each.holds for each in found.who] == [True, True, True]
+    assert found.who[2].found == 70.0 and "see above" in found.who[1].detail
+
+
+def decode_one(written: Document) -> segments.Segment:
+    return decode(msgspec.json.encode(written))
+
+
+def test_segments_that_are_named_count_as_conditions() -> None:
+    with pytest.raises(Invalid, match="1001 conditions"):
+        checking.require_bounded(segment({"any": [{"in_segment": "vip"}] * 1_001}, id="other"))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 from libs.common.documents.shapes import ActiveDocument
 from services.rules.document import validation
-from services.rules.warming import needs
+from services.rules.warming import needs, reading
 from services.rules.warming.needs import Wanted
 
 Document = dict[str, Any]
@@ -79,3 +80,22 @@ def test_a_version_that_waits_for_something_else_learns_of_that() -> None:
 
 def test_a_rule_that_comes_back_after_it_was_retired_learns_anew() -> None:
     assert needs.wanted([], [document(KINDS[4], version=1)]) == [Wanted("some-rule", 1, True)]
+
+
+async def test_a_unit_that_has_lost_interest_takes_nothing_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fold:
+        def remembered(self) -> Iterator[tuple[int, str, bytes]]:
+            return iter([(unit, str(number), b"") for number in range(3) for unit in (0, 1)])
+
+    class Task:
+        units: ClassVar = {0: 5, 1: 5}
+
+    async def keeps(task: Any, database: Any, unit: int, rows: list[Any]) -> bool:
+        return unit != 0
+
+    monkeypatch.setattr(reading, "_keep_rows", keeps)
+    monkeypatch.setattr(reading, "ROWS_AT_ONCE", 2)
+    task: Any = Task
+    nothing: Any = None
+    fold: Any = Fold()
+    assert await reading._keep(task, nothing, fold) == {1: 3}

@@ -13,7 +13,7 @@ import msgspec
 
 from libs.common import clock
 from services.rules.document.language import Condition, Measure, Over, Rule
-from services.rules.document.segments import DEEP_MAX, Segment
+from services.rules.document.segments import Chains, Segment, chain_fault, named
 from services.rules.engine import spans
 from services.rules.engine.aggregates import LATE_MS, Gauge, bounds_of
 from services.rules.engine.compiled import (
@@ -35,6 +35,10 @@ Owner = Rule | Segment
 _ZoneOf = Callable[[Moment], ZoneInfo]
 
 
+_Ready = dict[str, Predicate]
+"""The segments that a user looks into, each made ready once, however often it is named."""
+
+
 class Gauges(Protocol):
     def __call__(self, measure: Measure, owner: Owner, user: Looking) -> Gauge: ...
 
@@ -52,12 +56,20 @@ class Asking:
         self.watched: dict[str, int] = {}
         self._company_zone = company_zone
         self._definitions = definitions
+        self._known = {id: segment for id, (segment, _) in definitions.items()}
+        self._chains: Chains = {}
+        self._meanings: dict[str, int] = {}
         self._oddities = oddities
         self._gauges = gauges
 
     def who(self, conditions: Sequence[Condition], owner: Owner, user: Looking) -> Predicate | None:
         trail = (user.id,) if isinstance(user, CompiledSegment) and not user.hidden else ()
-        return self._compiled(conditions, owner, user, trail)
+        for id in dict.fromkeys(id for _, id in named(conditions)):
+            if fault := chain_fault(id, self._known, trail, self._chains):
+                raise ValueError(f"{user.id} looks into segments too deep: {id} {fault}")
+        ready: _Ready = {}
+        test = self._compiled(conditions, owner, user, ready)
+        return test if test is None or not ready else _looking_anew(test)
 
     def segment(self, id: str, user: Looking) -> tuple[Segment, Source]:
         """Its definition, noted as one that the user looks into."""
@@ -69,19 +81,25 @@ class Asking:
 
     def about(self, conditions: Sequence[Condition], zone_name: str, source: Source, user: Looking) -> int:
         """What it means, and since when that has been in force without a break."""
-        within = [(id, version, self._definitions[id][1].began) for id, version in sorted(user.named.items())]
-        written = msgspec.json.encode(conditions, order="deterministic").decode()
-        return digest("segment", written, zone_name, source.began, *within)
+        within = [(id, self._meaning(id), self._definitions[id][1].began) for id in sorted(user.named)]
+        return digest("segment", _text(conditions), zone_name, source.began, *within)
+
+    def _meaning(self, id: str) -> int:
+        """Not its version: under another name it means the same."""
+        if id not in self._meanings:
+            segment, _ = self._definitions[id]
+            self._meanings[id] = digest("meaning", _text(segment.who), segment.time.zone)
+        return self._meanings[id]
 
     def _compiled(
-        self, conditions: Sequence[Condition], owner: Owner, user: Looking, trail: tuple[str, ...]
+        self, conditions: Sequence[Condition], owner: Owner, user: Looking, ready: _Ready
     ) -> Predicate | None:
         zone = self._zone(owner, user)
         user.fields |= dict.fromkeys(grounds.fields_of(conditions))
 
         def special(condition: Condition) -> Predicate:
             if condition.in_segment is not None:
-                return self._within(condition.in_segment, user, trail)
+                return self._within(condition.in_segment, user, ready)
             return self._changed_within(condition, user, zone)
 
         odd = self._oddities.noting(user.told_as)
@@ -93,11 +111,11 @@ class Asking:
             return lambda moment: moment.zone
         return lambda moment: zone_of(name, moment.profile, company)
 
-    def _within(self, id: str, user: Looking, trail: tuple[str, ...]) -> Predicate:
-        if id in trail or len(trail) >= DEEP_MAX:
-            raise ValueError(f"{user.id} looks into segments too deep: {' > '.join((*trail, id))}")
-        segment, _ = self.segment(id, user)
-        return self._compiled(segment.who, segment, user, (*trail, id)) or _always
+    def _within(self, id: str, user: Looking, ready: _Ready) -> Predicate:
+        if id not in ready:
+            segment, _ = self.segment(id, user)
+            ready[id] = _once(id, self._compiled(segment.who, segment, user, ready) or _always)
+        return ready[id]
 
     def _changed_within(self, condition: Condition, user: Looking, zone: _ZoneOf) -> Predicate:
         name, span = (condition.field or "").split(".")[1], spans.parse(str(condition.value))
@@ -133,6 +151,30 @@ def _reach(over: Over) -> int:
         return _PERIOD_DAYS[over.calendar]
     last, skip = (None if each is None else spans.parse(each) for each in (over.last, over.skip))
     return spans.panes_max(last, skip)
+
+
+def _looking_anew(test: Predicate) -> Predicate:
+    """What was found out about segments holds for this look only."""
+
+    def holds(moment: Moment) -> bool:
+        moment.inside = {}
+        return test(moment)
+
+    return holds
+
+
+def _once(id: str, test: Predicate) -> Predicate:
+    def holds(moment: Moment) -> bool:
+        answer = moment.inside.get(id)
+        if answer is None:
+            answer = moment.inside[id] = test(moment)
+        return answer
+
+    return holds
+
+
+def _text(conditions: Sequence[Condition]) -> str:
+    return msgspec.json.encode(conditions, order="deterministic").decode()
 
 
 def _always(_: Moment) -> bool:

@@ -41,7 +41,21 @@ FIRST_SEEN = "first_seen_at"
 class Moment:
     """What a rule may look at when it is about to fire."""
 
-    __slots__ = ("baseline", "changed", "cited", "kept", "profile", "subject", "time_ms", "value", "views", "zone")
+    __slots__ = (
+        "baseline",
+        "changed",
+        "cited",
+        "inside",
+        "kept",
+        "profile",
+        "subject",
+        "time_ms",
+        "value",
+        "views",
+        "zone",
+    )
+    inside: dict[str, bool]
+    """The segments that a `who` has looked into so far; there while it looks."""
 
     def __init__(self, time_ms: int, profile: Mapping[str, Any], views: Sequence[State], zone: ZoneInfo) -> None:
         self.time_ms = time_ms
@@ -60,9 +74,10 @@ class Moment:
 class Looking:
     """What conditions at a moment look at beside the profile as it is then.
 
-    `worths` are the measures in the order of the document; `panes` says of their gauges how far back they reach.
-    `watched` are fields of which it is asked when they changed, `fields` all profile fields, by name. `named` are the
-    segments that are looked into, with their versions. `told_as` is whose figures count what they meet.
+    `worths` are the measures in the order of the document, a segment's where it is named first; `panes` says of
+    their gauges how far back they reach. `watched` are fields of which it is asked when they changed, `fields` all
+    profile fields, by name. `named` are the segments that are looked into, with their versions. `told_as` is whose
+    figures count what they meet.
     """
 
     def __init__(self, id: str, zone_name: str, told_as: tuple[str, ...]) -> None:

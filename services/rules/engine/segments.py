@@ -121,6 +121,32 @@ def _tell(segment: CompiledSegment, own: State, now: bool, told: bool, sign: Sig
     )
 
 
+def as_listed(inside: bool, since_ms: int, judged_ms: int, version: int) -> Membership:
+    """What the list says of a record of which nothing else is remembered; by which definition, nobody knows."""
+    listed = _LISTED_IN if inside else _LISTED_OUT
+    return Membership(0, FOREVER_MS, version, inside, since_ms, judged_ms, listed=listed)
+
+
+# --- by what the past has told -----------------------------------------------------------------------------------
+
+
+def inside(ids: Iterable[str], views: Sequence[State]) -> dict[str, bool]:
+    """Whether the person is in each of these segments, as far as any record knows."""
+    return {id: held is not None and held.inside for id in ids for held in (newest(id, views),)}
+
+
+def tell_of_past(snapshot: Snapshot, before: Mapping[str, bool], views: Sequence[State], out: Effects) -> None:
+    """Tells of those segments in which a person is not as they were `before`: nothing has happened to them."""
+    own = views[0]
+    for id, was in sorted(before.items()):
+        held, segment = newest(id, views), snapshot.segments.get(id)
+        if segment is None or held is None or held.inside == was:
+            continue
+        person = own.person_id or own.customer_id
+        sign = Sign(held.since_ms, person, held.event_id, held.hops, held.received_ms, silent=True)
+        _tell(segment, own, held.inside, False, sign, out)
+
+
 # --- by an event -------------------------------------------------------------------------------------------------
 
 

@@ -92,7 +92,8 @@ class TypeIndex(NamedTuple):
 class Snapshot(NamedTuple):
     """Immutable but for `oddities`. `by_change` names all profile fields whose changes concern anybody, and holds the
     rules that wait for one; `by_field` holds the segments whose members a change may move, and `watched` for how long
-    it is of interest when a field changed. `by_segment` holds the rules that wait for a move in or out.
+    it is of interest when a field changed. `by_segment` holds the rules that wait for a move in or out. `measured` says
+    of each gauge, by its key, who asks for it and for how many panes; rules by id, segments as their figures are.
     """
 
     rules: Mapping[str, CompiledRule]
@@ -105,6 +106,7 @@ class Snapshot(NamedTuple):
     by_field: Mapping[str, tuple[CompiledSegment, ...]] = {}
     by_segment: Mapping[str, tuple[CompiledRule, ...]] = {}
     watched: Mapping[str, int] = {}
+    measured: Mapping[int, Mapping[str, int]] = {}
 
     def zone(self, name: str, profile: Mapping[str, Any]) -> ZoneInfo:
         """The zone that a rule means; the company's where the customer's is unknown."""
@@ -126,7 +128,7 @@ class _Builder:
         self._company_zone = company_zone
         self._rules: dict[str, CompiledRule] = {}
         self._gauges: dict[int, Gauge] = {}
-        self._measuring: dict[int, list[str]] = defaultdict(list)
+        self._measuring: dict[int, dict[str, int]] = defaultdict(dict)
         self._patterns: dict[str, dict[bytes, tuple[tuple[Condition, ...], dict[Use, None]]]] = defaultdict(dict)
         self._changes: dict[str, list[CompiledRule]] = defaultdict(list)
         self._moves: dict[str, list[CompiledRule]] = defaultdict(list)
@@ -193,9 +195,11 @@ class _Builder:
         self, measure: Measure, owner: Rule | Segment, user: Looking, ignore_late_ms: int | None, periods: int = 1
     ) -> Gauge:
         new = Gauge(measure, owner, ignore_late_ms)
+        new.widen(measure, periods)
+        asked = self._measuring[new.key]
+        asked.update({name: max(new.panes_kept, asked.get(name, 0)) for name in user.told_as})
         gauge = self._gauges.setdefault(new.key, new)
         gauge.widen(measure, periods)
-        self._measuring[gauge.key] += user.told_as
         self._use(measure.event, measure.where, Use(COUNT, None, gauge))
         return gauge
 
@@ -227,6 +231,7 @@ class _Builder:
             by_field,
             {segment: tuple(sorted(rules, key=_id)) for segment, rules in self._moves.items()},
             self._asking.watched,
+            self._measuring,
         )
 
     def _by_field(self) -> dict[str, tuple[CompiledSegment, ...]]:

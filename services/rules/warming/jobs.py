@@ -25,6 +25,8 @@ from libs.common.metrics import Metrics
 from libs.common.runtime import Recurring
 from libs.common.timers import Timer
 from libs.common.topics import EVENT_RESOLVED
+from services.rules.engine import state
+from services.rules.engine.state import State
 from services.rules.processes import Child
 from services.rules.warming import sources, store
 from services.rules.warming.reading import Step, Task, Told, read
@@ -157,6 +159,8 @@ class WarmingJobs(Recurring):
         since = clock.from_ms(last.since_ms) if last.since_ms else None
         async with self._database.transaction() as tx:
             units = await store.end(tx, self._place.me, id, last.customers or {}, since)
+            if units:
+                await store.add_beginners(tx, id, lambda customer_id: state.encode(State(customer_id)))
             for unit in units:
                 await timers.put(tx, self._place.worker, unit, [_timer()])
         if units:
@@ -165,7 +169,9 @@ class WarmingJobs(Recurring):
     async def _claim(self) -> None:
         id = clock.new_id()
         async with self._database.transaction() as tx:
-            rows = await store.claim(tx, self._place.me, id, self._place.partitions, RETRY_SECONDS)
+            for unit in await store.lapse(tx, RETRY_SECONDS):
+                await timers.put(tx, self._place.worker, unit, [_timer()])
+            rows = await store.claim(tx, self._place.me, id, self._place.partitions)
             if not rows:
                 return
             await store.drop_warmed(tx, {row["unit"] for row in rows})
@@ -177,10 +183,14 @@ class WarmingJobs(Recurring):
     async def _asked(self, connection: Any, id: UUID, rows: Sequence[Row]) -> Task:
         place = self._place
         wanted = [each for row in rows for each in store.rules_of(row)]
+        # What came after the first question of a unit was heard by it.
+        units: dict[int, int] = {}
+        for row in rows:
+            units[row["unit"]] = min(row["position"], units.get(row["unit"], row["position"]))
         return Task(
             id,
             await sources.load(connection, wanted),
-            {row["unit"]: row["position"] for row in rows},
+            units,
             min(clock.to_ms(row["asked_at"]) for row in rows),
             place.bootstrap,
             place.prefix,

@@ -33,11 +33,15 @@ from services.rules.engine.state import digest
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A rule that is to learn of the past. `is_new`: nothing that is remembered under its name counts for it."""
+    """A rule that is to learn of the past. `is_new`: nothing that is remembered under its name counts for it.
+
+    `since_ms` is the unit's clock when it came into force there.
+    """
 
     id: str
     version: int
     is_new: bool = True
+    since_ms: int = 0
 
 
 class Remembered(NamedTuple):
@@ -91,14 +95,15 @@ def _remembered(document: ActiveDocument, memo: Known) -> Remembered:
     return memo[name]
 
 
-def wanted_segments(was: Snapshot | None, now: Snapshot) -> list[Wanted]:
-    """Segments that are new, or mean something else; none where it is not known what there was."""
-    if was is None:
-        return []
-    fresh = [
-        each for id, each in now.segments.items() if id not in was.segments or was.segments[id].about != each.about
-    ]
-    return [Wanted(segment_figures(each.id), each.version) for each in fresh if not each.hidden]
+def segments_of(live: Snapshot) -> dict[str, int]:
+    """What each segment means, and since when, as a digest."""
+    return {id: each.about for id, each in live.segments.items() if not each.hidden}
+
+
+def wanted_segments(met: Mapping[str, int], now: Snapshot) -> list[Wanted]:
+    """Segments that are new, or mean something else than those that were met."""
+    fresh = [id for id, about in segments_of(now).items() if met.get(id) != about]
+    return [Wanted(segment_figures(id), now.segments[id].version) for id in fresh]
 
 
 def remembered(rule: Rule) -> Remembered:

@@ -185,19 +185,24 @@ async def read(task: Task, database: Database, tell: Tell) -> None:
 
 
 async def _keep(task: Task, database: Database, fold: Fold) -> dict[int, int] | None:
-    """How many customers of each unit; None where nobody wants to know any more."""
+    """How many customers of each unit; None where nobody wants to know any more.
+
+    A unit that does is not told less because another one has lost interest meanwhile.
+    """
     kept: Counter[int] = Counter()
     held: dict[int, list[tuple[str, bytes]]] = {unit: [] for unit in task.units}
     remembered = fold.remembered()
     while chunk := list(islice(remembered, ROWS_AT_ONCE)):
         for unit, customer_id, body in chunk:
-            held[unit].append((customer_id, body))
-        for unit, rows in held.items():
+            if unit in held:
+                held[unit].append((customer_id, body))
+        for unit, rows in list(held.items()):
             if rows and not await _keep_rows(task, database, unit, rows):
-                return None
+                del held[unit], kept[unit]
+                continue
             kept[unit] += len(rows)
             rows.clear()
-    return kept
+    return kept if held else None
 
 
 async def _keep_rows(task: Task, database: Database, unit: int, rows: list[tuple[str, bytes]]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -102,23 +102,73 @@ async def heard(tx: Tx, unit: int, customer_ids: Collection[str], after: int) ->
     return [Heard(*row) for row in rows]
 
 
+async def ask_anew(tx: Tx, unit: int, position: int) -> bool:
+    """Let what failed be read up to `position`; whether there was any such question."""
+    rows = await tx.fetch(
+        "UPDATE warming SET position = $2 WHERE unit = $1 AND state = 'asked' AND error <> '' AND position < $2"
+        " RETURNING number",
+        unit,
+        position,
+    )
+    return bool(rows)
+
+
+async def segments_met(tx: Tx, unit: int) -> dict[str, int]:
+    """By id, what they meant when the unit asked about them."""
+    rows = await tx.fetch("SELECT segment_id, about FROM warming_segment WHERE unit = $1", unit)
+    return {row["segment_id"]: row["about"] for row in rows}
+
+
+async def meet_segments(tx: Tx, unit: int, segments: Mapping[str, int]) -> None:
+    """Those that are in force now."""
+    await tx.execute("DELETE FROM warming_segment WHERE unit = $1", unit)
+    rows = [(unit, *each) for each in sorted(segments.items())]
+    await tx.copy("warming_segment", ("unit", "segment_id", "about"), rows)
+
+
 async def forget_heard(tx: Tx, unit: int, until: int | None) -> None:
     """What no question of the unit needs any more: all, or what came up to a position."""
     await tx.execute("DELETE FROM warming_event WHERE unit = $1 AND position <= coalesce($2, position)", unit, until)
 
 
-async def take(tx: Tx, unit: int, count_max: int) -> list[tuple[str, bytes]]:
-    """The next customers, whom the past remembers no longer."""
+async def first(tx: Tx, unit: int, count_max: int, heard_max: int) -> list[tuple[str, bytes]]:
+    """The next customers: as many as have been heard of `heard_max` times together, but at least one."""
     rows = await tx.fetch(
         """
-        DELETE FROM warmed WHERE unit = $1 AND customer_id = ANY (ARRAY(
-            SELECT customer_id FROM warmed WHERE unit = $1 ORDER BY customer_id LIMIT $2))
-        RETURNING customer_id, body
+        WITH next AS (SELECT customer_id, body FROM warmed WHERE unit = $1 ORDER BY customer_id LIMIT $2),
+        counted AS (
+            SELECT customer_id, body, row_number() OVER (ORDER BY customer_id) AS place,
+                sum((SELECT count(*) FROM warming_event e WHERE e.unit = $1 AND e.customer_id = next.customer_id))
+                    OVER (ORDER BY customer_id) AS heard
+            FROM next
+        )
+        SELECT customer_id, body FROM counted WHERE place = 1 OR heard <= $3 ORDER BY customer_id
         """,
         unit,
         count_max,
+        heard_max,
     )
-    return sorted((row["customer_id"], bytes(row["body"])) for row in rows)
+    return [(row["customer_id"], bytes(row["body"])) for row in rows]
+
+
+async def take(tx: Tx, unit: int, customer_ids: Iterable[str]) -> None:
+    """The past remembers them no longer."""
+    await tx.execute("DELETE FROM warmed WHERE unit = $1 AND customer_id = ANY($2)", unit, sorted(customer_ids))
+
+
+async def breathe(tx: Tx) -> None:
+    """The server ends a transaction in which nothing is asked for two seconds."""
+    await tx.execute("SELECT 1")
+
+
+async def told(tx: Tx, customer_ids: Iterable[str], rule_ids: Collection[str]) -> set[str]:
+    """The ids of all triggers of these rules for these customers."""
+    rows = await tx.fetch(
+        "SELECT trigger_id FROM trigger_log WHERE customer_id = ANY($1) AND rule_id = ANY($2)",
+        sorted(customer_ids),
+        sorted(rule_ids),
+    )
+    return {str(row["trigger_id"]) for row in rows}
 
 
 async def forget(tx: Tx, unit: int, customer_ids: Iterable[str]) -> None:
@@ -134,20 +184,28 @@ async def drop_warmed(tx: Tx, units: Collection[int]) -> None:
 # --- of the jobs -----------------------------------------------------------------------------------------------------
 
 
-async def claim(tx: Tx, me: str, job: UUID, units: int, retry: tuple[float, float]) -> list[Row]:
-    """Take all that is asked, if nothing is read anywhere; [] when there is nothing to do yet.
+async def lapse(tx: Tx, retry: tuple[float, float]) -> list[int]:
+    """Let what failed, or was read by a process that is gone, be asked again; returns the units, which ask anew.
 
-    What was read by a process that is gone is asked anew after a rest that doubles: `retry` says its first and its
-    longest, in seconds. A unit whose last answer is not taken over yet waits with its next question.
+    It rests first, and longer each time: `retry` says the first rest and the longest, in seconds.
     """
     await tx.execute("SELECT pg_advisory_xact_lock($1)", _CLAIMS)
-    await tx.execute(
+    rows = await tx.fetch(
         "UPDATE warming SET state = 'asked', owner = NULL, job = NULL,"
         " retry_at = clock_timestamp() + make_interval(secs => least($2, $1 * 2 ^ least(attempts - 1, 20))),"
         " error = CASE error WHEN '' THEN 'its process ended before it was done' ELSE error END"
-        " WHERE state = 'reading' AND lease_until < clock_timestamp()",
+        " WHERE state = 'reading' AND lease_until < clock_timestamp() RETURNING unit",
         *retry,
     )
+    return sorted({row["unit"] for row in rows})
+
+
+async def claim(tx: Tx, me: str, job: UUID, units: int) -> list[Row]:
+    """Take all that is asked, if nothing is read anywhere; [] when there is nothing to do yet.
+
+    A unit whose last answer is not taken over yet waits with its next question.
+    """
+    await tx.execute("SELECT pg_advisory_xact_lock($1)", _CLAIMS)
     if await tx.fetchval("SELECT EXISTS (SELECT FROM warming WHERE state = 'reading')"):
         return []
     return await tx.fetch(
@@ -162,9 +220,7 @@ async def claim(tx: Tx, me: str, job: UUID, units: int, retry: tuple[float, floa
         )
         UPDATE warming w
         SET state = 'reading', job = $2, owner = $1, attempts = attempts + 1, messages_read = 0,
-            messages_total = NULL, lease_until = clock_timestamp() + make_interval(secs => $3),
-            position = (SELECT max(o.position) FROM warming o
-                        JOIN free f ON f.unit = o.unit AND f.number = o.number WHERE o.unit = w.unit)
+            messages_total = NULL, lease_until = clock_timestamp() + make_interval(secs => $3)
         FROM free, together WHERE together.ripe AND w.unit = free.unit AND w.number = free.number
         RETURNING w.*
         """,
@@ -218,6 +274,24 @@ async def end(tx: Tx, me: str, job: UUID, customers: Mapping[int, int], since: d
         list(customers.values()),
     )
     return sorted({row["unit"] for row in rows})
+
+
+async def add_beginners(tx: Tx, job: UUID, blank: Callable[[str], bytes]) -> None:
+    """Whoever was first heard of between two questions that were read for together: to the later one that is the past.
+
+    `blank` packs the state of somebody of whom nothing is known.
+    """
+    rows = await tx.fetch(
+        """
+        SELECT DISTINCT e.unit, e.customer_id
+        FROM (SELECT unit, min(position) AS first, max(position) AS last FROM warming WHERE job = $1 GROUP BY unit) q
+        JOIN warming_event e ON e.unit = q.unit AND e.position > q.first AND e.position <= q.last
+        WHERE NOT EXISTS (SELECT FROM warmed w WHERE w.unit = e.unit AND w.customer_id = e.customer_id)
+        """,
+        job,
+    )
+    made = [(row["unit"], row["customer_id"], blank(row["customer_id"])) for row in rows]
+    await tx.copy("warmed", ("unit", "customer_id", "body"), made)
 
 
 async def fail(connection: Any, me: str, job: UUID, error: str) -> None:

@@ -53,6 +53,14 @@ CREATE TABLE warming_event (
     PRIMARY KEY (unit, customer_id, number)
 );
 
+-- Which segments a unit has asked about, and what each meant then: a digest of its definition and of its beginning.
+CREATE TABLE warming_segment (
+    unit       integer NOT NULL,
+    segment_id text    COLLATE "C" NOT NULL,
+    about      bigint  NOT NULL,
+    PRIMARY KEY (unit, segment_id)
+);
+
 -- By which form a body was packed: what another one has packed is learned anew from the log.
 ALTER TABLE rule_state ADD COLUMN form smallint NOT NULL DEFAULT 1;
 CREATE TABLE rule_form (
