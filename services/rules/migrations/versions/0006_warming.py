@@ -9,7 +9,7 @@ down_revision = "0005"
 
 _WARMING = """
 -- One row for each time that a unit met rules which it did not know. `position` is the first offset that the unit has
--- handled with them; `rules` lists id, version and whether the rule is new.
+-- handled with them; `rules` lists id, version, whether the rule is new and since when, by the unit's clock.
 CREATE TABLE warming (
     unit           integer     NOT NULL,
     number         bigint      NOT NULL,
