@@ -50,7 +50,11 @@ def bought(*products: str, card: str, branch: str | None = "gangnam") -> EventRe
 
 
 async def resolved(profile: Profile, event_id: str) -> EventResolved:
-    return next(each for each in await profile.resolved() if each.event_id == event_id)
+    """Waits for it: that somebody is known says nothing of their events."""
+    async with asyncio.timeout(60):
+        while not (found := [each for each in await profile.resolved() if each.event_id == event_id]):
+            await asyncio.sleep(0.1)
+    return found[0]
 
 
 async def known_soon(profile: Profile) -> None:

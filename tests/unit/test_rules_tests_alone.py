@@ -54,12 +54,12 @@ async def test_one_rule_is_tested_at_a_time_and_not_where_everything_else_runs(
     seen: list[tuple[int, bool]] = []
     run = rule_tests.results
 
-    def watched(*given: Any) -> Any:
+    def watched(*given: Any, **named: Any) -> Any:
         running.append(threading.current_thread())
         time.sleep(0.02)
         seen.append((len(running), threading.main_thread() in running))
         running.remove(threading.current_thread())
-        return run(*given)
+        return run(*given, **named)
 
     monkeypatch.setattr(rule_tests, "results", watched)
     calls = [client.post("/v1/rules/validate", json=VISIT) for _ in range(4)]
@@ -73,7 +73,7 @@ async def test_a_document_whose_tests_cost_too_much_is_told_where(
     client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = rule_tests.results
-    monkeypatch.setattr(rule_tests, "results", lambda rule, body, zone: run(rule, body, zone, 0))
+    monkeypatch.setattr(rule_tests, "results", lambda rule, body, zone, **named: run(rule, body, zone, 0, **named))
     found = (await client.post("/v1/rules/validate", json=VISIT)).json()
     assert found["valid"] is False
     assert [each["pointer"] for each in found["errors"]] == ["#/tests/0"]

@@ -75,11 +75,18 @@ def make_router(database: Database, company_zone: str, alone: Executor) -> APIRo
         else:
             async with database.connection() as connection:
                 body = (await documents.get(connection, _KIND, id, wanted.version or "latest")).content
-        async with database.connection() as connection:
-            written = await membership.written(connection, in_force=False)
+        written = await segments_for(database, body)
         return await asyncio.get_running_loop().run_in_executor(alone, tried, body, company_zone, written)
 
     return router
+
+
+async def segments_for(database: Database, document: Any) -> dict[str, bytes]:
+    """The segments that a rule may name; none are asked for where it names none, as most do not."""
+    if b"segment" not in msgspec.json.encode(document):
+        return {}
+    async with database.connection() as connection:
+        return await membership.written(connection, in_force=False)
 
 
 def tried(document: Any, company_zone: str, written: checking.Written) -> TestsView:

@@ -17,6 +17,7 @@ from libs.common.documents.shapes import DocumentVersion
 from libs.common.documents.views import WarnedValidity
 from libs.common.errors import Invalid
 from services.rules.api.rule_tests import make_router as make_tests_router
+from services.rules.api.rule_tests import segments_for
 from services.rules.document import checking, language
 from services.rules.document.segments import require_references
 from services.rules.engine.snapshot import Snapshot
@@ -31,14 +32,10 @@ def make_router(
     # The tests of rules are work for the processor, and the worker lives here too: one thread for all of them.
     alone = ThreadPoolExecutor(1, "rule-tests")
 
-    async def known() -> dict[str, bytes]:
-        """The segments that a rule may name."""
-        async with database.connection() as connection:
-            return await membership.written(connection, in_force=False)
-
     async def read(document: dict[str, Any]) -> Written:
         loop = asyncio.get_running_loop()
-        checked = await loop.run_in_executor(alone, checking.read, document, company_zone, await known())
+        known = await segments_for(database, document)
+        checked = await loop.run_in_executor(alone, checking.read, document, company_zone, known)
         return Written(checked.rule.id, checked.body)
 
     async def read_at(id: str, document: dict[str, Any]) -> Written:
@@ -48,13 +45,14 @@ def make_router(
     async def validate_rule(document: dict[str, Any]) -> WarnedValidity:
         """Everything that is wrong with a document, and what its author most likely does not mean, without keeping
         it. The tests of the document are run."""
-        return await asyncio.get_running_loop().run_in_executor(alone, validity, document, company_zone, await known())
+        known = await segments_for(database, document)
+        return await asyncio.get_running_loop().run_in_executor(alone, validity, document, company_zone, known)
 
     async def examine(version: DocumentVersion) -> None:
         # The engine may have learned something since the version was written.
         body = version.body
         loop = asyncio.get_running_loop()
-        segments = await known()
+        segments = await segments_for(database, version.content)
         await loop.run_in_executor(alone, checking.require_tested, language.decode(body), body, company_zone, segments)
 
     kind = DocumentKind(
