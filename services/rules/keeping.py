@@ -17,21 +17,12 @@ DAYS_KEPT = 400
 _EVERY_SECONDS = 3600.0
 
 
-class LogKeeping:
+class LogKeeping(Recurring):
     """A component. Nothing waits for it: what has no part of its own yet lies in the last one, and is moved."""
 
     def __init__(self, database: Database, metrics: Metrics) -> None:
+        super().__init__("trigger-log", self._turn, metrics)
         self._database = database
-        self._recurring = Recurring("trigger-log", self._turn, metrics)
-
-    async def start(self) -> None:
-        await self._recurring.start()
-
-    async def stop(self) -> None:
-        await self._recurring.stop()
-
-    async def failed(self) -> None:
-        await self._recurring.failed()
 
     async def _turn(self) -> float:
         await arrange(self._database, clock.now().date())

@@ -15,7 +15,7 @@ EVERY_SECONDS = 2.0
 TRIM_SECONDS = 3_600.0
 
 
-class Guardian:
+class Guardian(Recurring):
     """A component. `guards` asks what the company has settled."""
 
     def __init__(
@@ -25,24 +25,15 @@ class Guardian:
         guards: AskGuards,
         metrics: Metrics,
     ) -> None:
+        super().__init__(f"{kind.name}-guard", self.turn, metrics)
         self._database = database
         self._kind = kind
         self._guards = guards
-        self._recurring = Recurring(f"{kind.name}-guard", self.turn, metrics)
         self._pauses = metrics.counter(
             "guard_pauses_total", "Documents that went over a limit and were paused, by limit.", ["limit"]
         )
         self._trim_at = 0.0
-        self._log = logs.get("guard").bind(kind=kind.name)
-
-    async def start(self) -> None:
-        await self._recurring.start()
-
-    async def stop(self) -> None:
-        await self._recurring.stop()
-
-    async def failed(self) -> None:
-        await self._recurring.failed()
+        self._log_of_guard = logs.get("guard").bind(kind=kind.name)
 
     async def turn(self) -> float:
         more = await self._look()
@@ -75,7 +66,7 @@ class Guardian:
     def _tell(self, stopped: Stopped) -> None:
         for share in stopped.over:
             self._pauses.labels(share.name).inc()
-            self._log.warning(
+            self._log_of_guard.warning(
                 "guard_paused",
                 id=stopped.id,
                 version=stopped.version,

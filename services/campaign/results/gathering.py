@@ -52,21 +52,12 @@ class _Goal(Struct):
     event: str
 
 
-class Keeping:
+class Keeping(Recurring):
     """A component: what lies too far back for any report goes."""
 
     def __init__(self, database: Database, metrics: Metrics) -> None:
+        super().__init__("results", self._turn, metrics)
         self._database = database
-        self._recurring = Recurring("results", self._turn, metrics)
-
-    async def start(self) -> None:
-        await self._recurring.start()
-
-    async def stop(self) -> None:
-        await self._recurring.stop()
-
-    async def failed(self) -> None:
-        await self._recurring.failed()
 
     async def _turn(self) -> float:
         async with self._database.transaction() as tx:

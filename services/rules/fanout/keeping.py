@@ -16,23 +16,14 @@ KEPT: Final = timedelta(days=60)
 _EVERY_SECONDS: Final = 10.0
 
 
-class FanoutKeeping:
+class FanoutKeeping(Recurring):
     """A component. Nothing waits for it."""
 
     def __init__(self, database: Database, metrics: Metrics) -> None:
+        super().__init__("fanouts", self._turn, metrics)
         self._database = database
-        self._recurring = Recurring("fanouts", self._turn, metrics)
         self._running = metrics.gauge("fanouts_running_number", "Events without a person on their way to customers.")
         self._left = metrics.gauge("fanout_left_customers", "Customers who have had no turn in them yet, in all units.")
-
-    async def start(self) -> None:
-        await self._recurring.start()
-
-    async def stop(self) -> None:
-        await self._recurring.stop()
-
-    async def failed(self) -> None:
-        await self._recurring.failed()
 
     async def _turn(self) -> float:
         async with self._database.transaction() as tx:
